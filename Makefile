@@ -12,6 +12,7 @@ SEED ?= 5
 TABLE ?=
 MUTANTS ?=
 SECONDS ?= 60
+DRILL ?= 200
 OUT ?= .bench.md
 UV ?= uv
 # the extras in the image of deploy/Dockerfile
@@ -43,7 +44,7 @@ needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) need
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve docs chromium tools test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
+.PHONY: setup demo serve docs chromium tools test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover drill mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -140,6 +141,12 @@ chaos: setup
 # patroni, etcd-server and haproxy, and says so
 failover: setup tools
 	$(BIN)/python -m pytest -q tests/faults/failover.py
+
+# what an operator should have seen work: an upgrade and back, a restore to a point in time, both kinds of keys replaced,
+# each under load; DRILL is how much
+drill: setup tools
+	ANGARIUM_TEST_CYCLES=$(DRILL) ANGARIUM_TEST_TABLE=$(TABLE) \
+		$(BIN)/python -m pytest -q $(patsubst %,tests/faults/test_%.py,upgrade restore key)
 
 # Mutation tests of the rules: each changed line must fail a test. MUTANTS names functions, such as
 # 'angarium.core.lane*'; without it all take some hours. Prints the score of each module.

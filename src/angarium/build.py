@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+import structlog
 
 from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock, host_time
@@ -21,9 +22,9 @@ from angarium.core.keyring import Keyring
 from angarium.core.probe import Link, StartStep
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.schedule import spoken
-from angarium.core.token_key import TokenKey
+from angarium.core.token_key import TokenKeys
 from angarium.service.token import Tokens
-from angarium.settings import Settings
+from angarium.settings import Settings, reread
 from angarium.shutdown import Shutdown
 from angarium.store import migrate
 from angarium.store.database import Database
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
 
+log = structlog.get_logger(__name__)
+
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
 # intake, completer, loader, backlog poller, maintenance, fan-out, notifier and the clock: one at a time each
 ENGINE_CONNECTIONS = 8
@@ -49,20 +52,20 @@ def keyring(settings: Settings) -> Keyring:
     return Keyring.parse(settings.secret_key.get_secret_value())
 
 
-def token_key(settings: Settings) -> TokenKey:
-    """The key that signs and verifies tokens. Raises SettingsError if it is missing or not a valid PEM
+def token_keys(settings: Settings) -> TokenKeys:
+    """The keys that sign and verify tokens. Raises SettingsError if there is none, or one is not a valid PEM
     key."""
     if settings.jwt_secret is None:
         raise SettingsError("ANGARIUM_JWT_SECRET is not set")
     try:
-        return TokenKey.of(settings.jwt_secret.get_secret_value(), settings.jwt_algorithm)
+        return TokenKeys.parse(settings.jwt_secret.get_secret_value(), settings.jwt_algorithm)
     except (ValueError, TypeError) as error:
-        raise SettingsError(f"ANGARIUM_JWT_SECRET is not a valid PEM key: {error}") from error
+        raise SettingsError(f"ANGARIUM_JWT_SECRET has a key that is not valid PEM: {error}") from error
 
 
 def tokens(settings: Settings, database: Database | None = None, clock: Clock | None = None) -> Tokens:
     """The token service. Without a database, tokens can be created and read, but not revoked."""
-    return Tokens(cast(Database, database), clock or SystemClock(), os.urandom, token_key(settings))
+    return Tokens(cast(Database, database), clock or SystemClock(), os.urandom, token_keys(settings))
 
 
 def products_of(settings: Settings) -> dict[str, Product]:
@@ -120,13 +123,15 @@ async def running(
     listening: str | None = None,
     shutdown: Shutdown | None = None,
     vitals: Vitals | None = None,
+    on_hangup: Callable[[Callable[[], None]], None] | None = None,
 ) -> AsyncIterator[Any]:
     """Run all parts of a process. Yields the ASGI application (None for the role `dispatch`).
 
     `sandbox` also serves the scenarios of profiles. `listening`: the URL of the socket that is served. On
     exit, attempts in flight are completed, then the pools are closed. When `shutdown` begins, the dispatcher
     stops sending; when it is closing, requests that run for minutes end. `vitals` gets what probes need.
-    Raises ProcessRefused if the database may not be used by this process.
+    `on_hangup` gets a function that reads keys from their files again. Raises ProcessRefused if the
+    database may not be used by this process.
     """
     shutdown, vitals = shutdown or Shutdown(), vitals or Vitals()
     direct, prepared = settings.direct_url, settings.database_prepared_statements
@@ -162,10 +167,14 @@ async def running(
             fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
-            dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
+            dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products, guard)
             hand_over, fan_out = dispatcher.hand_over, dispatcher.fan_out
             waiting = [lambda: dispatcher.waiting]
             clock.on_jump(dispatcher.clock_jumped)
+        keys = Keys(settings, ring)
+        if on_hangup is not None:
+            on_hangup(keys.read_again)
+            keys.read_again()  # they may have changed before
         if role == "dispatch":
             await _start(dispatcher, stack, shutdown, vitals)
             yield None
@@ -183,7 +192,11 @@ async def running(
         vitals.watch(Link.POOL, lambda: database.answered_at, ask=database.time, fresh=database.fresh_time)
         replica = await _replica(settings, stack, database, clock)
         product = Products(database, clock, products)
-        intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
+        intake = Intake(
+            *(engine, clock, os.urandom, hand_over, fan_out, product),
+            history=settings.history,
+            accepts=lambda: guard.accepts,
+        )
         url_check_transport = UrlCheckTransport(
             policy=policy, response_limit=settings.response_limit, now=clock.now
         )
@@ -193,7 +206,7 @@ async def running(
             clock,
             os.urandom,
             ring,
-            token=tokens(settings, database, clock),
+            token=keys.used_by(tokens(settings, database, clock)),
             product=product,
             intake=intake,
             transport=url_check_transport,
@@ -203,6 +216,7 @@ async def running(
             endpoint_limit=settings.endpoint_limit,
             waiting=waiting,
             replica=replica,
+            hold=lambda: guard.waiting,
         )
         await services.provision.refresh()
         app = _app(settings, services, sandbox=sandbox, stopping=shutdown.closing)
@@ -213,6 +227,36 @@ async def running(
         stack.push_async_callback(intake.stop)
         vitals.watch_parts(lambda: [] if intake.runs else ["intake"])
         yield app
+
+
+class Keys:
+    """The keys of a running process. They are read from their files again on request."""
+
+    def __init__(self, settings: Settings, ring: Keyring) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._tokens: Tokens | None = None
+
+    def used_by(self, made: Tokens) -> Tokens:
+        """Replace the keys of these tokens, too."""
+        self._tokens = made
+        return made
+
+    def read_again(self) -> None:
+        """Use the keys as they are in the files now. Keys that are not valid change nothing."""
+        try:
+            settings = reread(self._settings)
+            ring, keys = keyring(settings), token_keys(settings)
+        except SettingsError as error:
+            log.error("keys.refused", error=error.detail)
+            return
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._ring.replace(ring)
+        if self._tokens is not None:
+            self._tokens.use(keys)
+        log.info("keys.read")
 
 
 @asynccontextmanager
@@ -298,6 +342,7 @@ def _dispatcher(
     ring: Keyring,
     addresses: AddressPolicy,
     products: Mapping[str, Product],
+    guard: Guard,
 ) -> Dispatcher:
     """A dispatcher, not started yet. The stack closes its sender."""
     from angarium.dispatch.dispatcher import Dispatcher
@@ -317,7 +362,15 @@ def _dispatcher(
         longest=max(product.timeout for product in products.values()),
     )
     return Dispatcher(
-        database, clock, os.urandom, sender, ring, products, policy, retention=retention_of(settings)
+        database,
+        clock,
+        os.urandom,
+        sender,
+        ring,
+        products,
+        policy,
+        retention=retention_of(settings),
+        guard=guard,
     )
 
 

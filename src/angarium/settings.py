@@ -29,10 +29,12 @@ from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.schedule import parse_duration, parse_schedule, spoken
+from angarium.core.token_key import split
 from angarium.message_form import MAX_BODY
 
 PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
+KEYS: Final = ("jwt_secret", "secret_key")  # read again on SIGHUP
 _DAY: Final = 86400.0  # seconds
 _CLIENTS: Final = frozenset({"ANGARIUM_URL", "ANGARIUM_TOKEN", "ANGARIUM_APP"})  # of the command line client
 _TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a bool
@@ -119,9 +121,9 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr | None = Field(
         None,
-        description="The key that signs and verifies tokens: random text for HS256 (32 bytes or more), HS384 "
-        "(48) and HS512 (64); a PEM key for RS256… and EdDSA. A public key verifies tokens but cannot sign "
-        "them.",
+        description="The keys that sign and verify tokens, comma-separated: random texts for HS256 (32 bytes "
+        "or more), HS384 (48) and HS512 (64); PEM keys for RS256… and EdDSA. The first signs, all verify. A "
+        "public key verifies tokens but cannot sign them.",
     )
     jwt_algorithm: Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "EdDSA"] = Field(
         "HS256", description="Signature algorithm of tokens."
@@ -345,15 +347,17 @@ class Settings(BaseSettings):
     def _secret_fits_algorithm(self) -> Settings:
         if self.jwt_secret is None:
             return self
-        secret = self.jwt_secret.get_secret_value()
         shortest = _SHORTEST_SECRET.get(self.jwt_algorithm)
-        if shortest is None and "-----BEGIN" not in secret:
-            raise ValueError(f"{PREFIX}JWT_SECRET: {self.jwt_algorithm} needs a PEM key")
-        if shortest and len(secret.encode()) < shortest:
-            raise ValueError(
-                f"{PREFIX}JWT_SECRET: {self.jwt_algorithm} needs {shortest} bytes or more, this has "
-                f"{len(secret.encode())}; create one with `openssl rand -base64 {shortest}`"
-            )
+        secrets = split(self.jwt_secret.get_secret_value())
+        for number, secret in enumerate(secrets, 1):
+            which = f"key number {number}" if len(secrets) > 1 else "this"
+            if shortest is None and "-----BEGIN" not in secret:
+                raise ValueError(f"{PREFIX}JWT_SECRET: {self.jwt_algorithm} needs a PEM key")
+            if shortest and len(secret.encode()) < shortest:
+                raise ValueError(
+                    f"{PREFIX}JWT_SECRET: {self.jwt_algorithm} needs {shortest} bytes or more, {which} has "
+                    f"{len(secret.encode())}; create one with `openssl rand -base64 {shortest}`"
+                )
         return self
 
     @property
@@ -391,10 +395,27 @@ def load(defaults: Mapping[str, Any] | None = None, overrides: Mapping[str, Any]
     values = {name: value for name, value in (defaults or {}).items() if name not in given}
     values |= _from_files(os.environ)
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    return _checked(values)
+
+
+def _checked(values: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError("\n".join(_in_words(fault) for fault in error.errors())) from error
+
+
+def key_files(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The files from which the keys of tokens and secrets are read, if any."""
+    return [environ[name] for name in (PREFIX + key.upper() + _FILE for key in KEYS) if environ.get(name)]
+
+
+def reread(settings: Settings) -> Settings:
+    """The same settings with the keys that are in their files now. Raises SettingsError."""
+    if not key_files():
+        return settings
+    fresh = {name: value for name, value in _from_files(os.environ).items() if name in KEYS}
+    return _checked(settings.model_dump() | fresh)
 
 
 def _in_words(fault: Mapping[str, Any]) -> str:

@@ -126,6 +126,11 @@ TABLE = [
         Side.OURS,
     ),
     FailureKind(
+        "restoring", "We are restoring our database",
+        WAIT,
+        Side.OURS,
+    ),
+    FailureKind(
         "internal", "Internal error on our side",
         WAIT,
         Side.OURS, lane_only=True,

@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from angarium.core.errors import BadRequest, NotAuthenticated
-from angarium.core.token_key import TokenKey
+from angarium.core.token_key import TokenKey, TokenKeys
 
 SECRET = "a secret of the settings that is long enough for each of the three HMAC digests, SHA-512 too"
 OTHER = SECRET[::-1]
+FIRST, SECOND = "f" * 64, "s" * 64  # of a list, in which a comma separates
 PAYLOAD = {"sub": "org_a", "exp": 20}
 SHARED = ["HS256", "HS384", "HS512"]
 PAIRS = ["RS256", "RS384", "RS512", "EdDSA"]
@@ -146,3 +147,56 @@ def test_a_secret_in_place_of_a_token_is_recognized() -> None:
 def test_the_first_line_of_a_key_names_its_kind() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nPRIVATE\n-----END PUBLIC KEY-----\n"
     assert TokenKey.of(key, "RS256") == TokenKey("RS256", key, None)
+
+
+# a list of keys
+
+
+@pytest.mark.parametrize("algorithm", SHARED + PAIRS)
+@pytest.mark.parametrize("between", ["\n", ",", " ,\n"])
+def test_the_first_key_of_a_list_signs_and_each_verifies(algorithm: str, between: str) -> None:
+    first, second = (FIRST, SECOND) if algorithm in SHARED else (pair(algorithm, 1)[0], pair(algorithm, 2)[0])
+    keys = TokenKeys.parse(f"{first}{between}{second}", algorithm)
+    old, new = TokenKey.of(second, algorithm), TokenKey.of(first, algorithm)
+    assert keys.open(old.sign(PAYLOAD)) == PAYLOAD
+    assert keys.open(new.sign(PAYLOAD)) == PAYLOAD
+    signed = keys.sign(PAYLOAD)
+    assert new.open(signed) == PAYLOAD
+    with pytest.raises(NotAuthenticated):
+        old.open(signed)
+    assert jwt.get_unverified_header(signed)["kid"] == new.id != old.id
+
+
+def test_a_public_key_behind_a_private_one_still_verifies() -> None:
+    private, public = pair("EdDSA", 1)[0], pair("EdDSA", 2)[1]
+    keys = TokenKeys.parse(private + public, "EdDSA")
+    assert keys.open(TokenKey.of(pair("EdDSA", 2)[0], "EdDSA").sign(PAYLOAD)) == PAYLOAD
+
+
+def test_one_key_writes_no_kid_and_opens_tokens_of_the_time_when_there_were_more() -> None:
+    signed = TokenKeys.parse(f"{FIRST},{SECOND}").sign(PAYLOAD)
+    alone = TokenKeys.parse(FIRST)
+    assert alone.open(signed) == PAYLOAD
+    assert "kid" not in jwt.get_unverified_header(alone.sign(PAYLOAD))
+
+
+def test_a_token_that_names_a_key_of_another_tool_is_verified_with_each() -> None:
+    keys = TokenKeys.parse(f"{SECOND},{FIRST}")
+    for kid in ("2024-a", "", TokenKey.of(FIRST).id):
+        assert keys.open(jwt.encode(PAYLOAD, FIRST, "HS256", headers={"kid": kid})) == PAYLOAD
+
+
+def test_a_token_of_another_key_and_the_secrets_themselves_are_refused() -> None:
+    keys = TokenKeys.parse(f"{FIRST},{SECOND}")
+    strange = "another secret " * 4
+    for kid in (None, TokenKey.of(FIRST).id):
+        with pytest.raises(NotAuthenticated):
+            keys.open(jwt.encode(PAYLOAD, strange, "HS256", headers={"kid": kid} if kid else None))
+    for secret in (FIRST, SECOND):
+        with pytest.raises(NotAuthenticated, match="is the server's JWT secret"):
+            keys.open(secret)
+
+
+def test_a_list_without_a_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one key"):
+        TokenKeys.parse(" ,\n")

@@ -85,7 +85,7 @@ class World:
         self,
         hand_over: Callable[[Any], None] | None = None,
         fan_out: Callable[[], None] = lambda: None,
-        **bounds: int,
+        **bounds: Any,
     ) -> AsyncIterator[Intake]:
         """Intake, which hands over to a dispatcher or to none."""
         known = Products(self.database, self.clock, {STANDARD: product()} | self.products)

@@ -211,6 +211,7 @@ class StoreReason(StrEnum):
     LOCKED = "locked"  # another session held a lock for too long
     TOO_SLOW = "too-slow"  # statement timeout
     CONFLICT = "conflict"  # a deadlock, or two transactions that cannot both commit
+    HELD = "held"  # it was restored, and nothing may be accepted yet
     SCHEMA = "schema"  # a table or a privilege is missing
 
 

@@ -169,6 +169,7 @@ _TABLE: Final = (
     _ours("resolver_down", "No name resolution on our side"),
     _ours("network_down", "Network is down on our side"),
     _ours("pool_full", "All our connections are in use"),
+    _ours("restoring", "We are restoring our database"),
     _ours("internal", "Internal error on our side", lane_only=True),
 )
 KINDS: Final = {kind.code: kind for kind in _TABLE}

@@ -47,6 +47,10 @@ class Keyring:
         """Keys from a setting: 32 bytes each in base64 or hex, comma-separated, newest first."""
         return cls([_decode(part, place) for place, part in enumerate(_parts(text), 1)])
 
+    def replace(self, other: Keyring) -> None:
+        """Use the keys of another ring from now on."""
+        self._current, self._ciphers = other._current, other._ciphers
+
     def seal(self, plain: bytes, nonce: bytes, context: bytes) -> bytes:
         """Encrypt under the current key. `nonce` is 12 fresh random bytes."""
         if len(nonce) != NONCE_BYTES:

@@ -21,6 +21,7 @@ from angarium.core.keyring import Keyring
 from angarium.core.lane import Load, Send, Wait
 from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
+from angarium.core.pace import Pace
 from angarium.core.product import Product
 from angarium.core.read_position import FIRST
 from angarium.dispatch.active_lane import ActiveLane, Placing
@@ -44,11 +45,12 @@ from angarium.dispatch.transport.sender import Sender
 from angarium.shutdown import Shutdown
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
+from angarium.store.guard import Guard
 from angarium.store.hint import Changed, Erased, HealthReset, Hint, LookEverywhere, Task, Work
 from angarium.store.hint import FanOutDue as FanOutDue
 from angarium.store.load import Wanted
 from angarium.store.retention import Retention
-from angarium.store.shard import PULLED
+from angarium.store.shard import PULLED, SHARDS
 
 log = structlog.get_logger(__name__)
 
@@ -76,12 +78,15 @@ class Dispatcher:
         policy: DispatchLimits,
         *,
         retention: Retention | None = None,
+        guard: Guard | None = None,
         chance: random.Random | None = None,
     ) -> None:
         chance = chance or random.Random(entropy(16))  # noqa: S311 (for jitter, not for security)
         self._clock = clock
         self._sender = sender
         self._policy = policy
+        self._guard = guard or Guard()
+        self._pace = Pace(clock.steady())
         self._registry = LaneRegistry(clock, policy)
         self._draining: set[int] = set()
         self._stopping = False
@@ -109,7 +114,7 @@ class Dispatcher:
             inactive=handler.take_inactive,
         )
         self._placement = Placement(database, clock, self._registry)
-        self._ownership = Ownership(database, self, chance)
+        self._ownership = Ownership(database, self, chance, held=lambda: self._guard.hold is not None)
         self._maintenance = Maintenance(database, clock, self._leads, retention)
         self._stats_recorder = StatsRecorder(database, clock)
         self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
@@ -341,12 +346,27 @@ class Dispatcher:
                 await asyncio.sleep(0)
                 continue
             longest = CRAMPED if ready_queue else FOREVER
+            if self._guard.limited:
+                longest = min(longest, self._pace.wait(self._rate()))
             next_at = min(ready_queue.next_at, self._space.next_at, self._clock.now() + longest)
             await self._clock.wait(wake, next_at)
+
+    def _rate(self) -> float:
+        """This process's share of the pace after a restore, in starts a second."""
+        return (self._guard.pace or 0) * len(self._registry.owned) / SHARDS
+
+    def _paced(self) -> bool:
+        """Whether a delivery must wait for the pace."""
+        if self._pace.admits(self._rate(), self._clock.steady()):
+            return False
+        self._guard.limited = True
+        return True
 
     def _room(self) -> bool:
         return (
             not self._stopping
+            and self._guard.hold is None
+            and not (self._guard.pace is not None and self._paced())
             and self._ownership.sure
             and not self._space.full
             and not self._completer.full
@@ -374,6 +394,7 @@ class Dispatcher:
         match lane.turn(now, self._registry.window(lane), held_back=held_back):
             case Send(queued):
                 self._attempts.start(active, queued, now)
+                self._pace.started()
                 self._registry.mark(active)
             case Load(count, after):
                 wanted = Wanted(active.endpoint_id, active.shard, active.target.fifo, count, after)

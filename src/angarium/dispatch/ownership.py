@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -54,9 +54,17 @@ class Lanes(Protocol):
 class Ownership:
     """Takes, balances and releases shards until stopped."""
 
-    def __init__(self, database: Database, lanes: Lanes, chance: random.Random) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lanes: Lanes,
+        chance: random.Random,
+        held: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`held`: no shard may be taken now."""
         self._database = database
         self._lanes = lanes
+        self._held = held
         self._chance = chance
         self._silences: Silences[int, datetime] = Silences(store.SILENCE, store.GAP)
         self._owned: set[int] = set()
@@ -86,6 +94,10 @@ class Ownership:
     async def run(self) -> None:
         """Run until `stop`. A lost connection is replaced."""
         while not self._stop.is_set():
+            if self._held():
+                self.first_share.set()  # the process starts anyway, and takes its shards later
+                await self._pause(LOOK)
+                continue
             try:
                 connection = await self._database.dedicated(store.TIMEOUT, **store.SESSION)
             except StoreUnavailable as error:

@@ -29,7 +29,7 @@ from angarium.server.metrics import metrics_route
 from angarium.server.ops import OpsRoute
 from angarium.server.protocol import Protocol
 from angarium.service import audit
-from angarium.settings import PREFIX, Settings, place_of
+from angarium.settings import PREFIX, Settings, key_files, place_of
 from angarium.shutdown import Shutdown
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.telemetry.catalogue import CATALOGUE
@@ -127,6 +127,15 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def on_hangup() -> Callable[[Callable[[], None]], None] | None:
+    """A function that sets what SIGHUP does, if keys come from files. Otherwise None: SIGHUP ends the
+    process."""
+    if not key_files():
+        return None
+    loop = asyncio.get_running_loop()
+    return lambda work: loop.add_signal_handler(signal.SIGHUP, work)
+
+
 async def work(
     settings: Settings,
     database_url: str,
@@ -159,6 +168,7 @@ async def work(
         listening=listening,
         shutdown=shutdown,
         vitals=vitals,
+        on_hangup=on_hangup(),
     ) as app:
         _rest_garbage()
         async with asyncio.TaskGroup() as group:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -58,6 +59,8 @@ async def supervise(work: Work, count: int, shutdown: Shutdown, presence: Presen
         return registry.snapshot()
 
     presence.routes["/metrics"] = metrics_route(snapshot)
+    if (set_handler := process.on_hangup()) is not None:
+        set_handler(_pass_on_hangup)
     async with asyncio.TaskGroup() as group:
         children = [
             group.create_task(_keep(number, work, shutdown, presence.reports)) for number in range(count)
@@ -101,6 +104,12 @@ async def _keep(number: int, work: Work, shutdown: Shutdown, reports: Reports) -
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
     return None
+
+
+def _pass_on_hangup() -> None:
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGHUP)
 
 
 @contextlib.contextmanager
@@ -148,6 +157,7 @@ async def _hurry(child: SpawnProcess, shutdown: Shutdown) -> None:
 def child_main(work: Work, channel: socket.socket) -> None:
     """The main function of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until keys can be read again, which is done then
     telemetry.configure(work.settings.log_format, work.settings.log_level)
     try:
         process.run(_child(work, channel))

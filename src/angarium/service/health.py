@@ -8,6 +8,7 @@ from typing import Final
 
 from angarium.clock import DOUBTFUL, Clock
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.overdue import Hold
 from angarium.store import our_fault
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
@@ -19,15 +20,20 @@ PATIENCE: Final = 3.0
 class DatabaseHealth:
     """Queries the database and asks its writers: only writers notice faults such as a full disk.
 
-    `waiting`: for each writer, why it cannot write now, or None.
+    `hold`: why all deliveries wait, or None. `waiting`: for each writer, why it cannot write now, or None.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, waiting: Sequence[Callable[[], StoreReason | None]]
+        self,
+        database: Database,
+        clock: Clock,
+        waiting: Sequence[Callable[[], StoreReason | None]],
+        hold: Callable[[], Hold | None] = lambda: None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._waiting = waiting
+        self._hold = hold
 
     async def trouble(self) -> StoreReason | None:
         """Why the database cannot be used, or None."""
@@ -53,6 +59,9 @@ class DatabaseHealth:
         answer."""
         try:
             async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
-                return await our_fault.under_way(connection, self._clock.now())
+                held = (
+                    [] if (hold := self._hold()) is None else [FaultRow("restore", hold.code, hold.since, 0)]
+                )
+                return held + await our_fault.under_way(connection, self._clock.now())
         except (StoreUnavailable, DatabaseFault, TimeoutError):
             return []

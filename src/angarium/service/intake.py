@@ -161,6 +161,7 @@ class Intake:
         products: Products,
         *,
         history: float = 90 * _DAY,
+        accepts: Callable[[], bool] = lambda: True,
         capacity: int = 10_000,
         capacity_bytes: int = 64 * 1024 * 1024,
     ) -> None:
@@ -172,6 +173,7 @@ class Intake:
         self._large = Large()
         self._products = products
         self._history = history
+        self._accepts = accepts
         self._batcher: Batcher[_Group, list[Result]] = Batcher(
             self._write,
             self._written,
@@ -187,7 +189,9 @@ class Intake:
 
     @property
     def waiting(self) -> StoreReason | None:
-        """Why the last batch could not be stored, for REMEMBERED seconds."""
+        """Why the last batch could not be stored, for REMEMBERED seconds, or why none may be stored."""
+        if not self._accepts():
+            return StoreReason.HELD
         if self._failed_at and self._clock.steady() - self._failed_at < REMEMBERED:
             return self._reason
         return None
@@ -246,6 +250,8 @@ class Intake:
     def _queue(self, drafts: Drafts, done: Callable[[list[Result]], None]) -> None:
         if self._writer is None:
             raise Overloaded("The server is shutting down.")
+        if not self._accepts():
+            raise Overloaded("The database is being restored; no messages are accepted yet.", retry_after=30)
         if not self._batcher.put(_Group(drafts, done)):
             raise Overloaded
 

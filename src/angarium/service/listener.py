@@ -120,8 +120,11 @@ class Listeners(UseCase):
         endpoints: Endpoints,
         replay: Replay,
         products: Products,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`held`: no delivery may be handed out now."""
         super().__init__(database, clock, entropy)
+        self._held = held
         self._endpoints = endpoints
         self._replay = replay
         self._products = products
@@ -191,7 +194,8 @@ class Listeners(UseCase):
                 now = self._clock.now()
                 async with self._database.connection() as connection:
                     fetched = await store.fetch(
-                        connection, app_id, endpoint.id, datetime_at(now), datetime_at(now + lease), limit
+                        *(connection, app_id, endpoint.id, datetime_at(now), datetime_at(now + lease)),
+                        0 if self._held() else limit,
                     )
                 gone = [one for one in fetched if one.payload is None]
                 if gone:

@@ -7,18 +7,19 @@ minute. Nothing else is stored for it except faults on our side (store/our_fault
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from angarium.clock import datetime_at
+from angarium.clock import Clock, datetime_at
 from angarium.core.hourly_stats import HOUR, Point, Span, point
 from angarium.core.overdue import Hold, WaitEstimate, estimate
 from angarium.service.use_case import UseCase
 from angarium.store import hourly_stats, overdue
 from angarium.store.connection import Connection
+from angarium.store.database import Database
 from angarium.store.hourly_stats import EndpointHealth
 
 
@@ -103,7 +104,13 @@ class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
 
 
 class Overdue(UseCase):
-    """Estimates waits from the database."""
+    """Estimates waits from the database. `hold`: why all deliveries wait, or None."""
+
+    def __init__(
+        self, database: Database, clock: Clock, hold: Callable[[], Hold | None] = lambda: None
+    ) -> None:
+        super().__init__(database, clock)
+        self._hold = hold
 
     async def of(self, app_id: UUID, deliveries: Iterable[DueDelivery]) -> WaitEstimates:
         """Estimates for those deliveries that wait. Queries the database only if any is due."""
@@ -128,7 +135,7 @@ class Overdue(UseCase):
                         recent=backlogs[key.endpoint_id].recent,
                         head_due=backlogs[key.endpoint_id].head_due,
                         now=now,
-                        hold=backlogs[key.endpoint_id].hold,
+                        hold=self._hold() or backlogs[key.endpoint_id].hold,
                     ),
                 )
                 for key, at in due.items()
@@ -145,5 +152,10 @@ class Overdue(UseCase):
             return 0, None
         one = backlogs[endpoint_id]
         return one.due, estimate(
-            due_at=now, ahead=one.due, recent=one.recent, head_due=one.head_due, now=now, hold=one.hold
+            due_at=now,
+            ahead=one.due,
+            recent=one.recent,
+            head_due=one.head_due,
+            now=now,
+            hold=self._hold() or one.hold,
         )

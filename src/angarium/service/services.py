@@ -9,6 +9,7 @@ from angarium.core.address import AddressPolicy
 from angarium.core.errors import StoreReason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
+from angarium.core.overdue import Hold
 from angarium.service.api_key import ApiKeys
 from angarium.service.application import Applications
 from angarium.service.attempt import Attempts
@@ -80,12 +81,15 @@ class Services(DatabaseServices):
         endpoint_limit: int,
         waiting: Sequence[Callable[[], StoreReason | None]] = (),
         replica: Replica | None = None,
+        hold: Callable[[], Hold | None] = lambda: None,
     ) -> None:
         """`inboxes`: URLs of Play's inboxes, None if Play is not available. `waiting`: writers other than
-        intake that report why they cannot write. `replica`: the replica that `database` reads lists from."""
+        intake that report why they cannot write. `replica`: the replica that `database` reads lists from.
+        `hold`: why all deliveries wait, or None."""
         super().__init__(database, clock, entropy, product)
+        self.overdue = Overdue(database, clock, hold)
         self.replica = replica
-        self.health = DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting])
+        self.health = DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting], hold)
         self.token = token
         self.login_throttle = LoginThrottle(clock)
         self.portal_link = PortalLinks(token)
@@ -97,4 +101,6 @@ class Services(DatabaseServices):
         self.url_check = UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only)
         self.play = Play(database, clock, entropy, keyring, product, inboxes)
         self.intake = intake
-        self.listener = Listeners(database, clock, entropy, self.endpoint, self.replay, product)
+        self.listener = Listeners(
+            database, clock, entropy, self.endpoint, self.replay, product, held=lambda: hold() is not None
+        )

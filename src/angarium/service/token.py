@@ -31,7 +31,7 @@ from angarium.core import claims as core
 from angarium.core import ids
 from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
-from angarium.core.token_key import TokenKey
+from angarium.core.token_key import TokenKey, TokenKeys
 from angarium.service.use_case import Subject, UseCase
 from angarium.store import token as store
 from angarium.store.database import Database
@@ -68,12 +68,21 @@ class Tokens(UseCase):
     """Creates, verifies and revokes tokens."""
 
     def __init__(
-        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], key: TokenKey
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        key: TokenKey | TokenKeys,
     ) -> None:
         super().__init__(database, clock, entropy)
         self._key = key
         self.organization = OrganizationTokens(database, clock, entropy)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
+
+    def use(self, key: TokenKeys) -> None:
+        """Sign and verify with other keys from now on."""
+        self._key = key
+        self._verified.clear()
 
     def for_organization(self, org_id: str, *, lifetime: float = ORGANIZATION_LIFETIME) -> str:
         """A token for the operator's own back end."""

@@ -22,7 +22,7 @@ from angarium.store.message import IdRange
 from angarium.store.sql import queries, walk
 
 CONTROL: Final = frozenset(
-    {"api_key", "event_type", "organization", "portal", "portal_link", "session", "token"}
+    {"api_key", "event_type", "organization", "portal", "portal_link", "restore", "session", "token"}
 )
 """Nouns of the actions that are recorded in the control schema."""
 
@@ -77,7 +77,10 @@ async def page(
     if app_id is not None:
         kind, bound["app_id"] = "application_page", app_id
     found = [
-        [_record(row) async for row in walk(f"audit_{part}{kind}", upwards=page.upwards)(connection, **bound)]
+        [
+            record_of(row)
+            async for row in walk(f"audit_{part}{kind}", upwards=page.upwards)(connection, **bound)
+        ]
         for part in ("", "control_")
     ]
     return list(islice(merge(*found, key=lambda one: one.id, reverse=not page.upwards), page.limit))
@@ -91,7 +94,8 @@ def _address(text: str | None) -> str | None:
         return None
 
 
-def _record(row: Row) -> Record:
+def record_of(row: Row) -> Record:
+    """The record of a row."""
     return Record(
         row["id"],
         Actor.of(row["actor"], row["address"]),

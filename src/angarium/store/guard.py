@@ -1,5 +1,7 @@
 """Stops a process that may not use the database any more: its release is too old, or its epoch has ended.
 
+It also tells the parts of the process about a restore: nothing is sent while the database is held.
+
 Every new connection of the process is checked before it is used. A restored database has other connections
 than the one before it, so no statement of an earlier epoch reaches it. The floor of the schema can rise
 while connections are open, so the process also looks every LOOK seconds, and at once when a statement fails
@@ -9,6 +11,7 @@ because of the schema.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -16,10 +19,12 @@ from uuid import UUID
 
 import structlog
 
+from angarium.clock import steady
 from angarium.core.errors import ProcessRefused, StoreReason, StoreUnavailable
+from angarium.core.overdue import Hold
 from angarium.store import installation
 from angarium.store.fault import DatabaseFault
-from angarium.store.installation import Installation
+from angarium.store.installation import Installation, RestoreHold
 
 if TYPE_CHECKING:
     from angarium.store.connection import Connection
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+RESTORING: Final = "restoring"  # the code of the failure kind
 LOOK: Final = 5.0  # seconds
+SOON: Final = 1.0  # the same during a restore
 GAP: Final = 1.0  # seconds between two looks, however many statements fail
 
 
@@ -36,6 +43,11 @@ class Guard:
 
     def __init__(self) -> None:
         self.refusal: ProcessRefused | None = None
+        self.hold: RestoreHold | None = None
+        self.pace: int | None = None  # deliveries a second of all processes together
+        self.limited = False  # a delivery had to wait for the pace since the last look
+        self._quiet_since = steady()
+        self._paced_since = 0.0
         self._epoch: UUID | None = None
         self._doubt = asyncio.Event()
 
@@ -45,6 +57,18 @@ class Guard:
         if self.refusal is not None:
             raise StoreUnavailable(self.refusal.detail, reason=StoreReason.SCHEMA)
 
+    @property
+    def accepts(self) -> bool:
+        """Whether messages may be accepted."""
+        return self.hold is None or self.hold.accepting
+
+    @property
+    def waiting(self) -> Hold | None:
+        """Why due deliveries wait, for customers."""
+        if self.hold is not None:
+            return Hold(RESTORING, self.hold.since.timestamp())
+        return None if self.pace is None else Hold(RESTORING, self._paced_since)
+
     def doubt(self) -> None:
         """A statement failed because of the schema: look now."""
         self._doubt.set()
@@ -53,7 +77,7 @@ class Guard:
         """Look until the process must stop, then call `stop`."""
         while self.refusal is None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
+                async with asyncio.timeout(LOOK if self.hold is None and self.pace is None else SOON):
                     await self._doubt.wait()
             if self.refusal is None:
                 await self._look(database)
@@ -64,11 +88,24 @@ class Guard:
         with suppress(StoreUnavailable, DatabaseFault):  # looked at again later
             async with database.connection() as connection:
                 self._judge(await installation.read(connection))
-        if self.refusal is None:
+                if self.pace is not None:
+                    await self._note_pace(connection)
+        if self.refusal is None and self._doubt.is_set():
             await asyncio.sleep(GAP)
             self._doubt.clear()
 
+    async def _note_pace(self, connection: Connection) -> None:
+        limited, self.limited = self.limited, False
+        if limited:
+            self._quiet_since = steady()
+        if limited or steady() - self._quiet_since > installation.QUIET:
+            await installation.note_pace(connection, limited=limited)
+
     def _judge(self, found: Installation) -> None:
+        if found.pace is not None and self.pace is None:
+            self._paced_since = time.time() if self.hold is None else self.hold.since.timestamp()
+            self._quiet_since = steady()
+        self.hold, self.pace = found.hold, found.pace
         try:
             found.require_release()
             if self._epoch is None:

@@ -40,6 +40,8 @@ EVENTS: Final = {
     "intake.refused": "PostgreSQL rejected a message; its sender got an error",
     "intake.untold": "an internal error prevented the response to a sender whose messages were stored or "
     "refused",
+    "keys.read": "the keys were read from their files again",
+    "keys.refused": "the keys could not be read again, and why; the process continues with those that it has",
     "load.failed": "deliveries could not be read; retried",
     "migration.index_dropped": "an index that an interrupted migration left unusable was dropped, to be "
     "created again",

@@ -71,7 +71,8 @@ class OurFaultOut(Out):
     code: Annotated[
         str,
         says(
-            "`resolver_down`, `network_down`, `out_of_resources`, `pool_full` or `internal`.", "network_down"
+            "`resolver_down`, `network_down`, `out_of_resources`, `pool_full`, `restoring` or `internal`.",
+            "network_down",
         ),
     ]
     title: Annotated[str, says("The fault as text.", "No network connection")]

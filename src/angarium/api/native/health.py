@@ -47,7 +47,8 @@ class FaultOut(Out):
     reason: Annotated[
         str,
         says(
-            "`resolver_down`, `network_down`, `out_of_resources`, `pool_full` or `internal`.", "network_down"
+            "`resolver_down`, `network_down`, `out_of_resources`, `pool_full`, `restoring` or `internal`.",
+            "network_down",
         ),
     ]
     since: Annotated[Time, says("When it began.", NOW)]

@@ -7,7 +7,13 @@
 create table control.installation (
     one boolean primary key default true check (one),
     oldest_release text not null,  -- older releases do not run on this schema (store/migrate.py)
-    epoch uuid not null  -- a restore draws another one, so that processes of the time before it are refused
+    epoch uuid not null,  -- a restore draws another one, so that processes of the time before it are refused
+    -- a restore: while `held_at` is set nothing is sent, and messages are accepted only if `accepting`
+    held_at timestamptz,
+    restored_to timestamptz,
+    accepting boolean not null default false,
+    pace integer check (pace > 0),  -- deliveries a second of all processes together, until no more of them wait
+    paced_at timestamptz  -- when a process last had to wait for the pace
 );
 
 insert into control.installation (oldest_release, epoch) values ('0.1.0', gen_random_uuid());
