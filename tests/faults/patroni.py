@@ -126,7 +126,8 @@ class Patroni:
         return f"postgresql://postgres@{places}/{DATABASE}"
 
     async def __aenter__(self) -> Self:
-        etcd, self._program, haproxy = services()
+        etcd, self._program = services()
+        haproxy = await asyncio.to_thread(ensure, "haproxy")
         await asyncio.to_thread(ensure, str(POSTGRESQL_15 / "postgres"))
         self._session = aiohttp.ClientSession()
         try:

@@ -18,13 +18,14 @@ POSTGRESQL_15: Final = Path("/usr/lib/postgresql/15/bin")
 FAKETIME: Final = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu" / "faketime/libfaketime.so.1"
 PACKAGES: Final = {
     "pgbouncer": "pgbouncer",
+    "haproxy": "haproxy",
     str(POSTGRESQL_15 / "postgres"): "postgresql-15",
     str(FAKETIME): "faketime",
     "systemd-analyze": "systemd",
 }
 ON_DEMAND: Final = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}
 """What `make image-check` and `make systemd-check` need beside these."""
-SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni", "haproxy": "haproxy"}
+SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
 _SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _INSTALL_DEADLINE: Final = 1200.0

@@ -50,12 +50,19 @@ class Probed:
         return await self.status(Probe.READINESS) == 200
 
 
-def launched(servers: Servers, database_url: str, *arguments: str, **variables: str) -> Probed:
-    """A server that may not be ready yet."""
-    port = free_port()
-    variables = {"ANGARIUM_OPS_LISTEN": f"127.0.0.1:{port}"} | variables
-    server = servers.launch(database_url, *arguments, port=None, program=ANGARIUM, **variables)
-    return Probed(server, f"http://127.0.0.1:{port}")
+def launched(
+    servers: Servers,
+    database_url: str,
+    *arguments: str,
+    port: int | None = None,
+    ops: int | None = None,
+    **variables: str,
+) -> Probed:
+    """A server that may not be ready yet. `ops`: the port of its operations listener."""
+    ops = ops or free_port()
+    variables = {"ANGARIUM_OPS_LISTEN": f"127.0.0.1:{ops}"} | variables
+    server = servers.launch(database_url, *arguments, port=port, program=ANGARIUM, **variables)
+    return Probed(server, f"http://127.0.0.1:{ops}")
 
 
 @dataclass(frozen=True, slots=True)

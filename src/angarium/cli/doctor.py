@@ -1,4 +1,4 @@
-"""`angarium doctor`: checks the address, certificate and answers of a receiver."""
+"""`angarium doctor`: checks the address, certificate and answers of a receiver, or a server's probes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import typer
 
 from angarium import __version__
 from angarium.cli.error import Exit
+from angarium.cli.health import Ops, explain
 from angarium.cli.option import Json
-from angarium.cli.verify import Scheme, Secret
+from angarium.cli.verify import Scheme
 from angarium.client.target import read_target
 from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.checkup import Checkup
@@ -26,6 +27,7 @@ from angarium.receiver.finding import Finding, Reply
 
 MAX_ANSWER: Final = 64 * 1024
 SOON: Final = 14.0  # days for which a certificate should stay valid
+SERVER: Final = "server"  # in place of a URL
 CHECKS: Final = ("https", "address", "tls")
 SIGNS: Final = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
 ASIDE: Final = (
@@ -36,9 +38,16 @@ ASIDE: Final = (
 
 def doctor(
     url: Annotated[
-        str, typer.Argument(help="URL of your receiver, such as https://shop.example.com/webhooks.")
+        str,
+        typer.Argument(
+            help="URL of your receiver, such as https://shop.example.com/webhooks, or `server` for the "
+            "probes of a server."
+        ),
     ],
-    secret: Secret,
+    secret: Annotated[
+        str | None,
+        typer.Option(envvar="WEBHOOK_SECRET", help="The endpoint's signing secret, whsec_….", metavar="TEXT"),
+    ] = None,
     scheme: Scheme = "standard",
     timeout: Annotated[
         float, typer.Option(min=0.1, max=60, help="Timeout of the sender, in seconds.")
@@ -56,15 +65,23 @@ def doctor(
             "--allow-http", help="Allow http and private addresses, for a receiver on this machine."
         ),
     ] = False,
+    ops: Ops = None,
     as_json: Json = False,
 ) -> None:
     """Check a receiver with about fifteen requests, half of them forged. Exit code 1 if a check fails.
 
-    The receiver will handle the correctly signed events.
+    The receiver will handle the correctly signed events. `doctor server` asks a server's probes instead, and
+    says what each failing check means and what to do.
 
     $ angarium doctor https://shop.example.com/webhooks --secret whsec_…
     $ angarium doctor http://localhost:3000/webhooks --secret whsec_… --allow-http --json
+    $ angarium doctor server --ops http://127.0.0.1:9464
     """
+    if url == SERVER:
+        explain(ops, timeout, as_json=as_json)
+        return
+    if secret is None:
+        raise typer.BadParameter("--secret is missing (or WEBHOOK_SECRET)")
     if scheme not in SCHEMES:
         raise typer.BadParameter(f"the scheme must be one of {', '.join(SCHEMES)}")
     try:

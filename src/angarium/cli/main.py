@@ -59,6 +59,7 @@ class Tree(Root):
                 "dev": ("dev:dev", "Run a development server with an embedded PostgreSQL."),
                 "demo": ("demo:demo", "Show how messages are accepted, signed, delivered and retried."),
                 "migrate": ("serve:migrate", "Migrate the database schema to this release."),
+                "health": ("health:health", "Ask a probe of a server on this host."),
                 "settings": ("serve:settings", "Show all settings with their effective values."),
                 "restore": ("restore:app", "Bring a restored database back into use."),
                 "key": ("key:app", "Keys that encrypt secrets in the database."),
