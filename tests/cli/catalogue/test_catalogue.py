@@ -104,6 +104,7 @@ def test_references_in_a_document_lead_where_they_did(form: str) -> None:
         path = "#/webhooks/a.b/post/requestBody/content/application~1json/schema"
     else:
         path = "#/components/messages/a.b/payload/schema"
+    assert str(document).count("'$ref': '#/$defs/money', 'total': 1") == 1, "an example is data"
     whole = jsonschema_rs.validator_for({**document, "$ref": path})
     for value, valid in (({"total": 1}, True), ({"total": "1"}, False), ({"next": {"same": "x"}}, False)):
         assert whole.is_valid(value) is valid

@@ -165,12 +165,14 @@ async def test_changes_are_found_made_and_gone(files: Files) -> None:
             ["url", "channels", "disabled", "headers.X-Market", "headers.X-Shop", "secret"],
         ),
     ]  # fmt: skip
+    await files.caller.api.patch("/app/acme/endpoint/orders", {"version": 7})
     await files.apply(new, ACME_SECRET=OTHER)
     await files.nothing_to_do(new, ACME_SECRET=OTHER)
     get = files.caller.api.get
     assert "throttleRate" not in {k for k, v in (await get("/app/acme")).items() if v is not None}
     endpoint = await get("/app/acme/endpoint/orders")
     assert (endpoint["url"], endpoint["disabled"]) == ("https://example.com:8443/new", False)
+    assert endpoint["version"] == 7, "it is not in the file"
     assert (await get("/app/acme/endpoint/orders/secret"))["key"] == OTHER
     headers = await get("/app/acme/endpoint/orders/headers")
     assert headers == {"headers": {"X-Market": "1"}, "sensitive": ["Authorization"]}

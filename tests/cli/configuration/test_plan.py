@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from angarium.cli.configuration.fault import Path
-from angarium.cli.configuration.field import KEEP, Reference, Secret
+from angarium.cli.configuration.field import KEEP, Reference, Secret, same
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY, TOP, filled
 from angarium.cli.configuration.plan import HIDDEN, Action, Plan, plan
-from angarium.cli.configuration.state import State, read, written
+from angarium.cli.configuration.state import Item, State, read, written
 from angarium.cli.configuration.text import Text
 
 NAMES = st.sampled_from(["a", "b", "c.d", "e-f"])
@@ -152,6 +153,11 @@ class Server:
             found["headers"] = {name: value_of(value) for name, value in fields["headers"].items()}
         return found
 
+    def has(self, item: Item) -> bool:
+        """Whether an object is as it is wanted."""
+        values, stored = self._values(item.fields), self.stored[item.path]
+        return all(same(one, stored[name]) for name, one in values.items())
+
     def plan(self, wanted: State, *, delete: bool) -> Plan:
         return plan(wanted, self.shown(), self.differing(wanted), delete=delete)
 
@@ -162,6 +168,8 @@ def test_a_plan_that_is_made_leaves_nothing_to_do(first: State, second: State, d
     for wanted in (first, second, first):
         server.make(server.plan(wanted, delete=delete), wanted)
         assert server.plan(wanted, delete=delete).steps == ()
+        for item in wanted.items.values():
+            assert server.has(item), item.title
 
 
 @given(states(), states(), st.integers(0, 9))
@@ -211,6 +219,57 @@ def test_what_is_exported_and_applied_elsewhere_is_exported_again_alike(wanted: 
     second.make(second.plan(again, delete=True), again)
     assert written(second.shown()) == exported
     assert first.plan(again, delete=True).steps == ()
+
+
+def test_values_are_the_same_if_they_are_the_same_json() -> None:
+    assert same({"a": [1, 1.0]}, {"a": [1.0, 1]})
+    unlike = [(True, 1), (0, False), ([1], [1, 2]), ({"a": 1}, {"b": 1}), ({"a": [True]}, {"a": [1]})]
+    assert not any(same(one, other) for one, other in unlike)
+
+
+B = Reference("env", "B")
+BEFORE = {
+    "url": Reference("env", "A"), "description": "", "secret": B, "disabled": True,
+    "headers": {"X-A": "0", "X-B": B},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "changed"),
+    [
+        ("url", "https://b/", ["url"]),
+        ("url", "value of A", []),
+        ("description", "x", ["description"]),
+        ("eventTypes", ["a"], ["eventTypes"]),
+        ("channels", ["a"], ["channels"]),
+        ("throttleRate", 1, ["throttleRate"]),
+        ("fifo", True, ["fifo"]),
+        ("metadata", {"a": "b"}, ["metadata"]),
+        ("disabled", False, ["disabled"]),
+        ("secret", Reference("env", "C"), ["secret"]),
+        ("secret", Reference("file", "B"), []),
+        ("headers", {"x-a": "0", "x-b": B}, []),
+        ("headers", {"x-a": "0", "x-b": Reference(KEEP, "true")}, []),
+        ("headers", {"X-A": "1", "X-B": B}, ["headers.X-A"]),
+        ("headers", {"X-A": "0", "X-B": Reference("env", "C")}, ["headers.X-B"]),
+        ("headers", {"X-A": "0", "X-B": "plain"}, ["headers.X-B"]),
+        ("headers", {"X-A": B, "X-B": B}, ["headers.X-A"]),
+        ("headers", {"X-B": B}, ["headers.X-A"]),
+        ("headers", {"X-A": "0", "X-B": B, "X-C": "1"}, ["headers.X-C"]),
+        ("headers", {}, ["headers.X-A", "headers.X-B"]),
+    ],
+)
+def test_a_field_that_differs_is_the_only_change(field: str, value: Any, changed: list[str]) -> None:
+    server, path = Server(), ("applications", "a", "endpoints", "e")
+    for fields in (BEFORE, BEFORE | {field: value}):
+        wanted = State(sections={("applications",), path[:-1]})
+        wanted.add(APPLICATION, path[:2], filled(APPLICATION, {"name": "A"}))
+        wanted.add(ENDPOINT, path, filled(ENDPOINT, fields))
+        made = server.plan(wanted, delete=False)
+        if fields is not BEFORE:
+            assert [one.field for step in made.steps for one in step.changes] == changed
+        else:
+            server.make(made, wanted)
 
 
 def test_what_cannot_be_done_is_a_fault() -> None:

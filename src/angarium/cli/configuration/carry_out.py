@@ -103,9 +103,9 @@ class CarryOut:
             self.client.call("POST", f"{address}/secret/rotate", {"key": secret})
 
     def _replace(self, address: str, fields: dict[str, Any], headers: Any, step: Step) -> None:
-        if "disabled" not in fields:
-            fields["disabled"] = self.client.call("GET", address)["disabled"]
-        whole = fields | {"uid": step.path[-1], "headers": headers}
+        current = self.client.call("GET", address)
+        kept = {name: current[name] for name in ("disabled", "version")}
+        whole = kept | fields | {"uid": step.path[-1], "headers": headers}
         self.client.call("PUT", address, {name: one for name, one in whole.items() if one is not None})
 
     def _headers(self, address: str, headers: Mapping[str, str], step: Step) -> None:
