@@ -23,6 +23,7 @@ from angarium.core.nouns import Application, Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.core.product import STANDARD
 from angarium.dispatch import background_task as steps
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.service import audit
 from angarium.service.idempotency import KeyClaim
 from angarium.service.intake import Intake
@@ -34,7 +35,7 @@ from angarium.store.database import Database
 from angarium.store.erase import LAST, TABLES
 from tests.kit.at_work import services_of
 from tests.kit.patience import PATIENCE, until
-from tests.kit.receiver import Receiver, Reply
+from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.schemas import SCHEMAS
 from tests.kit.world import ORG, World, product
 
@@ -44,10 +45,13 @@ LOG = {"angarium_1.audit", "angarium.audit"}
 
 
 @asynccontextmanager
-async def at_work(world: World) -> AsyncIterator[Services]:
+async def at_work(world: World, policy: DispatchLimits | None = None) -> AsyncIterator[Services]:
     """All use cases, with intake and a dispatcher."""
     products = Products(world.database, world.clock, {STANDARD: product()})
-    async with world.dispatching() as dispatcher, world.intake(dispatcher.hand_over) as intake:
+    async with (
+        world.dispatching(policy=policy) as dispatcher,
+        world.intake(dispatcher.hand_over) as intake,
+    ):
         yield services_of(world, products, intake)
 
 
@@ -405,17 +409,21 @@ async def test_an_erased_message_keeps_its_id_and_states_but_nothing_that_was_sa
 
 
 async def test_a_lane_forgets_an_erased_message_and_a_response_in_flight_is_not_kept(world: World) -> None:
-    async with at_work(world) as services, Receiver() as receiver:
+    held = Held(Reply(200, body=MARK.encode()))
+    one_at_a_time = DispatchLimits(in_flight=1, longest=10.0)
+    async with at_work(world, policy=one_at_a_time) as services, Receiver(default=held) as receiver:
         app = await world.application()
-        await world.endpoint(app, receiver.url, rate_limit=1)
+        await world.endpoint(app, receiver.url)
         sent = [
             (await services.intake.accept(world.draft(app, f'"{n} {MARK}"'.encode()))).message
             for n in range(3)
         ]
         await receiver.wait_for(1)
-        for one in sent:
+        for one in sent:  # the first one is in flight, the others wait in memory
             await finished(world, await services.erasure.message(app, ids.text(ids.MESSAGE, one.id)))
         await services.intake.accept(world.draft(app, b'"last"'))
-        await until(lambda: any(one.body == b'"last"' for one in receiver.requests))
-        assert len([one for one in receiver.requests if MARK.encode() in one.body]) <= 2
+        receiver.default = Reply()
+        held.release.set()
+        await world.until_states({0: 2, 4: 2})
+        assert [one.body for one in receiver.requests] == [f'"0 {MARK}"'.encode(), b'"last"']
         assert set(await rows_with(world.database, MARK)) <= LOG
