@@ -17,7 +17,6 @@ import typer
 
 from angarium.cli.error import Exit, note
 from angarium.cli.option import Json
-from angarium.client.error import Unreachable
 
 DEFAULT: Final = "127.0.0.1:9464"
 MOST: Final = 1024 * 1024  # bytes of an answer
@@ -27,6 +26,10 @@ Ops = Annotated[
     str | None,
     typer.Option(help="URL of the operations listener; default: the address in ANGARIUM_OPS_LISTEN."),
 ]
+
+
+class Unanswered(Exception):
+    """There is no answer, or it is not that of a probe. (The client's errors take longer to import.)"""
 
 
 class Asked(StrEnum):
@@ -50,7 +53,7 @@ def health(
     """
     try:
         answer = ask(probe, ops, timeout)
-    except Unreachable as error:
+    except Unanswered as error:
         answer = {"probe": probe.value, "ok": False, "checks": []}
         reasons = str(error)
     else:
@@ -66,7 +69,7 @@ def explain(ops: str | None, timeout: float, *, as_json: bool) -> None:
 
     try:
         answers = [ask(probe, ops, timeout) for probe in Asked]
-    except Unreachable as error:
+    except Unanswered as error:
         note(f"angarium: {error}\n          Check --ops (or ANGARIUM_OPS_LISTEN), and that the server runs.")
         raise typer.Exit(Exit.UNREACHABLE) from error
     failing = [check for answer in answers for check in answer["checks"] if not check["ok"]]
@@ -96,7 +99,7 @@ def _show(check: dict[str, Any]) -> None:
 
 
 def ask(probe: Asked, ops: str | None, timeout: float) -> dict[str, Any]:
-    """The answer to a probe. Raises Unreachable if there is none."""
+    """The answer to a probe. Raises Unanswered if there is none."""
     url = f"{(ops or _local()).rstrip('/')}/{probe.value}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -110,7 +113,7 @@ def ask(probe: Asked, ops: str | None, timeout: float) -> dict[str, Any]:
         if not isinstance(answer, dict) or not {"probe", "ok", "checks"} <= answer.keys():
             raise ValueError("the answer is not that of a probe")
     except (OSError, ValueError) as error:
-        raise Unreachable(f"{url} does not answer the probe: {error}") from error
+        raise Unanswered(f"{url} does not answer the probe: {error}") from error
     return answer
 
 
