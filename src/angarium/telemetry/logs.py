@@ -30,8 +30,8 @@ EVENTS: Final = {
     "database.migrated": "the schema was migrated to this release",
     "endpoint.disabled": "an endpoint was disabled, and why",
     "endpoint.sealed": "an endpoint's secrets cannot be decrypted; ANGARIUM_SECRET_KEY lacks their key",
-    "erasure.again": "rows of an erased application were written meanwhile, `left` by table; they are deleted "
-    "again",
+    "erasure.again": "rows of an erased application were written meanwhile, `left` by table; they are "
+    "deleted again",
     "fan_out.failed": "deliveries of a large message could not be written; retried",
     "fan_out.waiting": "large messages have kept this process busy for a minute; how many are pending, and "
     "the age of the oldest",
