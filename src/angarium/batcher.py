@@ -126,6 +126,11 @@ class Batcher(Generic[T, R]):
         return len(self._entries) + self._writing
 
     @property
+    def waiting(self) -> tuple[int, int]:
+        """Number of items that wait, without the current batch, and their weight."""
+        return self._items, self._weight
+
+    @property
     def under_way(self) -> float:
         """Seconds since writing the current batch began; 0.0 if there is none."""
         return self._steady() - self._begun_at if self._writing else 0.0

@@ -17,6 +17,7 @@ from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock, host_time
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import SettingsError, StoreReason, StoreUnavailable
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.probe import Link, StartStep
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
     from angarium.service.services import DatabaseServices, Services
     from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
+    from angarium.telemetry.measurement import Measurement
 
 log = structlog.get_logger(__name__)
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
-# intake, completer, loader, backlog poller, maintenance, fan-out, notifier and the clock: one at a time each
-ENGINE_CONNECTIONS = 8
+# one at a time each: intake, completer, loader, backlog poller, maintenance, fan-out, notifier, clock, gauges
+ENGINE_CONNECTIONS = 9
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -124,16 +126,18 @@ async def running(
     shutdown: Shutdown | None = None,
     vitals: Vitals | None = None,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
+    measurement: Measurement | None = None,
 ) -> AsyncIterator[Any]:
     """Run all parts of a process. Yields the ASGI application (None for the role `dispatch`).
 
     `sandbox` also serves the scenarios of profiles. `listening`: the URL of the socket that is served. On
     exit, attempts in flight are completed, then the pools are closed. When `shutdown` begins, the dispatcher
     stops sending; when it is closing, requests that run for minutes end. `vitals` gets what probes need.
-    `on_hangup` gets a function that reads keys from their files again. Raises ProcessRefused if the
-    database may not be used by this process.
+    `on_hangup` gets a function that reads keys from their files again. `measurement`: what measures this
+    process, if anything does. Raises ProcessRefused if the database may not be used by this process.
     """
     shutdown, vitals = shutdown or Shutdown(), vitals or Vitals()
+    events = NO_EVENTS if measurement is None else measurement.events
     direct, prepared = settings.direct_url, settings.database_prepared_statements
     clock = SystemClock()
     ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
@@ -143,7 +147,12 @@ async def running(
     async with _until_refused(guard), AsyncExitStack() as stack:
         # intake and dispatch have their own connections, so that readers cannot block them
         engine = await Database.connect(
-            database_url, size=ENGINE_CONNECTIONS, direct_url=direct, prepared=prepared, guard=guard
+            database_url,
+            size=ENGINE_CONNECTIONS,
+            direct_url=direct,
+            prepared=prepared,
+            guard=guard,
+            events=events,
         )
         stack.push_async_callback(engine.close)
         watching = asyncio.create_task(guard.watch(engine, shutdown.begin), name="guard")
@@ -167,10 +176,15 @@ async def running(
             fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
-            dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products, guard)
+            dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products, guard, events)
+            if measurement is not None:
+                measurement.watch_dispatcher(dispatcher.state, lambda: dispatcher.leads)
             hand_over, fan_out = dispatcher.hand_over, dispatcher.fan_out
             waiting = [lambda: dispatcher.waiting]
             clock.on_jump(dispatcher.clock_jumped)
+        if measurement is not None:
+            measurement.watch_pools([engine])
+            measurement.start(stack, engine, clock, timedelta(seconds=settings.history))
         keys = Keys(settings, ring)
         if on_hangup is not None:
             on_hangup(keys.read_again)
@@ -186,7 +200,13 @@ async def running(
         from angarium.service.services import Services
 
         database = await Database.connect(
-            database_url, size=settings.database_pool, direct_url=direct, prepared=prepared, guard=guard
+            database_url,
+            size=settings.database_pool,
+            direct_url=direct,
+            prepared=prepared,
+            guard=guard,
+            pool_name="api",
+            events=events,
         )
         stack.push_async_callback(database.close)
         vitals.watch(Link.POOL, lambda: database.answered_at, ask=database.time, fresh=database.fresh_time)
@@ -196,7 +216,11 @@ async def running(
             *(engine, clock, os.urandom, hand_over, fan_out, product),
             history=settings.history,
             accepts=lambda: guard.accepts,
+            events=events,
         )
+        if measurement is not None:
+            measurement.watch_pools([database])
+            measurement.watch_intake(lambda: intake.queued)
         url_check_transport = UrlCheckTransport(
             policy=policy, response_limit=settings.response_limit, now=clock.now
         )
@@ -219,7 +243,7 @@ async def running(
             hold=lambda: guard.waiting,
         )
         await services.provision.refresh()
-        app = _app(settings, services, sandbox=sandbox, stopping=shutdown.closing)
+        app = _app(settings, services, sandbox=sandbox, stopping=shutdown.closing, events=events)
         # only now: creating the application takes a second, in which the lanes taken would be idle
         if role != "api":
             await _start(dispatcher, stack, shutdown, vitals)
@@ -343,6 +367,7 @@ def _dispatcher(
     addresses: AddressPolicy,
     products: Mapping[str, Product],
     guard: Guard,
+    events: Events,
 ) -> Dispatcher:
     """A dispatcher, not started yet. The stack closes its sender."""
     from angarium.dispatch.dispatcher import Dispatcher
@@ -362,15 +387,10 @@ def _dispatcher(
         longest=max(product.timeout for product in products.values()),
     )
     return Dispatcher(
-        database,
-        clock,
-        os.urandom,
-        sender,
-        ring,
-        products,
-        policy,
+        *(database, clock, os.urandom, sender, ring, products, policy),
         retention=retention_of(settings),
         guard=guard,
+        events=events,
     )
 
 
@@ -381,7 +401,14 @@ def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrl
     return None if base is None else InboxUrls(base)
 
 
-def _app(settings: Settings, services: Services, *, sandbox: bool, stopping: asyncio.Event | None) -> Any:
+def _app(
+    settings: Settings,
+    services: Services,
+    *,
+    sandbox: bool,
+    stopping: asyncio.Event | None,
+    events: Events,
+) -> Any:
     from angarium.api.app import create_app
     from angarium.portal import app as portal
 
@@ -394,4 +421,5 @@ def _app(settings: Settings, services: Services, *, sandbox: bool, stopping: asy
         pages=portal.routes(),
         frame_ancestors=settings.frame_ancestors,
         stopping=stopping,
+        events=events,
     )

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from angarium.core import ids
 from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
@@ -84,6 +85,12 @@ class Settings(BaseSettings):
         "127.0.0.1:9464",
         description="Address and port of the listener for operators' tools, which serves `/metrics`. It has "
         "no authentication, so keep it in a private network. Empty: none, as in `angarium dev`.",
+    )
+    metrics_applications: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        _written(""),
+        max_length=100,
+        description="Ids of applications that get series of their own in some metrics, comma-separated, at "
+        "most 100. All others are counted together, as `other`. Empty: these metrics are missing.",
     )
     public_url: str | None = Field(
         None,
@@ -229,7 +236,7 @@ class Settings(BaseSettings):
         10,
         ge=4,
         le=1000,
-        description="Database connections per process for API requests. Intake and delivery use eight more.",
+        description="Database connections per process for API requests. Intake and delivery use nine more.",
     )
     ignore_unknown: bool = Field(
         False,
@@ -277,6 +284,14 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError("write host:port, such as 0.0.0.0:8071 or [::]:8071")
+        return value
+
+    @field_validator("metrics_applications")
+    @classmethod
+    def _are_applications(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if ids.parse(ids.APPLICATION, name) is None:
+                raise ValueError(f"{name!r} is not the id of an application; write app_…")
         return value
 
     @field_validator("frame_ancestors")

@@ -11,14 +11,14 @@ from starlette.types import Scope
 
 from angarium import __version__
 from angarium.api import dialects, errors, public_page
-from angarium.api.edge import Edge, safe_headers
+from angarium.api.edge import METHODS, Edge, safe_headers
 from angarium.api.fast_path import FastPath, FastRoute
 from angarium.api.native import PREFIX, message
 from angarium.api.native import router as native
+from angarium.core.event import NO_EVENTS, Events
 from angarium.service.services import Services
 
 BODY_LIMIT = 2 * 1024 * 1024
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(
@@ -31,6 +31,7 @@ def create_app(
     pages: Sequence[BaseRoute] = (),
     frame_ancestors: Sequence[str] = (),
     stopping: asyncio.Event | None = None,
+    events: Events = NO_EVENTS,
 ) -> Edge:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
@@ -60,7 +61,7 @@ def create_app(
     errors.install(app)
     fast_route = FastRoute(app, f"{PREFIX}/app/", message.HANDLERS)
     headers = safe_headers(base_url)
-    fast_path = FastPath(services, PREFIX, body_limit, headers)
+    fast_path = FastPath(services, PREFIX, body_limit, headers, events)
 
     def methods(scope: Scope) -> list[str]:
         return [
@@ -69,4 +70,4 @@ def create_app(
             if any(one.matches({**scope, "method": method})[0] is Match.FULL for one in app.router.routes)
         ]
 
-    return Edge(fast_route, body_limit, fast_path, headers, methods)
+    return Edge(fast_route, body_limit, fast_path, headers, methods, events)

@@ -17,7 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from angarium.api.fast_path import FastPath
 from angarium.api.upload import Budget, Upload
-from angarium.core.errors import Compressed
+from angarium.clock import steady
+from angarium.core.errors import Compressed, Overloaded
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.inbox import PATH as INBOX
 from angarium.service import audit
 
@@ -25,6 +27,7 @@ Headers = list[tuple[bytes, bytes]]
 
 TRAILING: Final = "angarium.trailing"
 """The key of a scope under which it says how many slashes were removed from the end of the path."""
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ORIGIN: Final = b"origin"
 _EXPOSED: Final[Headers] = [(b"access-control-allow-origin", b"*"), (b"vary", b"origin")]
 _YEAR: Final = 365 * 86400
@@ -56,7 +59,9 @@ class Edge:
         fast_path: FastPath,
         headers: Headers,
         methods: Callable[[Scope], list[str]],
+        events: Events = NO_EVENTS,
     ) -> None:
+        self._events = events
         self.fast_path: Final = fast_path
         self.budget: Final = Budget()
         self._app = app
@@ -85,9 +90,12 @@ class Edge:
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
         upload = Upload(self.budget, self._body_limit, headers, receive, raw=is_inbox)
+        begun, status = steady(), 0
 
         async def answer(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 own = [*message.get("headers", ()), *more]
                 if isinstance(upload.fault, Compressed):
                     own.append((b"accept-encoding", b"identity"))
@@ -100,6 +108,10 @@ class Edge:
             return  # the client has disconnected
         finally:
             upload.end()
+            if isinstance(upload.fault, Overloaded):
+                self._events.turned_away("bodies", 1)
+            if status:
+                self._events.answered(_route_of(scope), _method_of(scope), status, steady() - begun)
 
     def _allowed(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers | None:
         """The headers of a response to OPTIONS; None if the path has no methods."""
@@ -115,6 +127,17 @@ class Edge:
         if (asked := headers.get(b"access-control-request-headers")) is not None:
             allowed.append((b"access-control-allow-headers", asked))
         return allowed
+
+
+def _route_of(scope: Scope) -> str:
+    """The template of the path: values of a label must be few."""
+    found = scope.get("route_path") or getattr(scope.get("route"), "path", None)
+    return found or ("inbox" if scope["path"].startswith(INBOX) else "none")
+
+
+def _method_of(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in METHODS else "other"
 
 
 def _without_body(send: Send) -> Send:

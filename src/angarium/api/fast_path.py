@@ -24,7 +24,9 @@ from angarium.api.auth import bearer_of
 from angarium.api.native.message import MessageOut, accepted_as
 from angarium.api.native.message_in import draft_of, read_message
 from angarium.api.route import digest_of
+from angarium.clock import steady
 from angarium.core.errors import AngariumError
+from angarium.core.event import NO_EVENTS, Events
 from angarium.service.intake import Draft, Result
 from angarium.service.services import Services
 
@@ -45,7 +47,10 @@ class FastPath:
         prefix: str,
         body_limit: int,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        events: Events = NO_EVENTS,
     ) -> None:
+        self._events: Final = events
+        self._route: Final = f"{prefix}/app/{{app_id}}/msg"
         self.headers: Final = tuple(headers)
         self._services: Final = services
         self._body_limit: Final = body_limit
@@ -96,7 +101,14 @@ class FastPath:
             now = services.clock.now()
             draft = draft_of(message, org_id=claims.org_id, app=app.decode(), now=now, key=key)
             with_content = hidden is None
-            return services.intake.put(draft, lambda result: answer(_response(result, draft, with_content)))
+            begun = steady()
+
+            def done(result: Result) -> None:
+                response = _response(result, draft, with_content)
+                answer(response)
+                self._events.answered(self._route, "POST", response.status_code, steady() - begun)
+
+            return services.intake.put(draft, done)
         except Exception:
             # nothing was accepted: the application handles the request again and reports the error
             return False
@@ -132,6 +144,7 @@ class FastRoute:
                 if handler is not None and ref:
                     scope["app"] = self._app
                     scope["path_params"] = {"app_id": ref}
+                    scope["route_path"] = f"{self._prefix}{{app_id}}/{tail}"
                     await _answer(handler, scope, receive, send)
                     return
         await self._app(scope, receive, send)

@@ -27,6 +27,7 @@ import msgspec
 
 from angarium.core.allowance import Allowance
 from angarium.core.backlog import Backlog
+from angarium.core.hold import Held, Hold
 from angarium.core.lane_queue import NEVER, LaneQueue, QueuedDelivery
 from angarium.core.rate import RateWindow
 from angarium.core.read_position import FIRST, LAST, START
@@ -68,6 +69,7 @@ class Lane:
         "_allowance",
         "_backlog",
         "_blocked",
+        "_held",
         "_hold",
         "_in_flight",
         "_limits",
@@ -84,6 +86,7 @@ class Lane:
         self._in_flight = 0
         self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is completed
         self._hold = 0.0  # the endpoint asked for a pause until then
+        self._held = Hold()
         self._proven = False
         self._allowance = Allowance(limits.in_flight)
         self._rate = RateWindow(limits.rate, full_since=owned_since) if limits.rate else None
@@ -94,6 +97,7 @@ class Lane:
         """The clock was set by `by` seconds: pauses and the rate limit keep their lengths, and due times are
         read again from the database."""
         self._hold += by
+        self._held.clock_set(by)
         self._allowance.clock_set(by)
         if self._rate is not None:
             self._rate.clock_set(by)
@@ -205,6 +209,7 @@ class Lane:
         completed. An attempt that began before `renew` is not `telling`: it says nothing about the
         endpoint as it is now."""
         self._in_flight -= 1
+        self._held.answered(now)
         if not telling:
             pause = None
         elif overload:
@@ -269,7 +274,9 @@ class Lane:
             self._allowance.started(now)
             if self._rate is not None:
                 self._rate.note(now)
+            self._held.sent()
             return Send(queued)
+        self._note_hold(now)
         wanted = backlog.due(now)
         peek_at = NEVER
         if wanted and not backlog.loading and self._blocked is None:
@@ -296,6 +303,10 @@ class Lane:
         if self._rate is not None:
             free_at = max(free_at, self._rate.free_at())
         return free_at
+
+    def lateness(self, due_at: float, now: float) -> tuple[Held, float]:
+        """By how many seconds an attempt that starts `now` is late, and what held the lane before."""
+        return self._held.lateness(due_at, now)
 
     @property
     def wants(self) -> bool:
@@ -351,6 +362,24 @@ class Lane:
             and self._hold <= now
             and (self._rate is None or self._rate.free_at() <= now)
         )
+
+    def _note_hold(self, now: float) -> None:
+        """Note why the next delivery is not sent, if it is due."""
+        queued = self._queue.next
+        if queued is None or queued.due_at > now:
+            return
+        failing = self._allowance.failing
+        if self._limits.fifo and (self._in_flight or self._blocked is not None):
+            self._held.note(Held.ORDER, now)
+        elif self._in_flight >= self._allowance.in_flight(manual=self._queue.urgent):
+            self._held.note(Held.FAILING if failing else Held.CONCURRENCY, now)
+        elif self._hold > now:
+            self._held.note(Held.PAUSE, self._hold)
+        elif self._rate is not None and self._rate.free_at() > now:
+            self._held.note(Held.RATE, self._rate.free_at())
+        elif failing:
+            # its starts a second, or the share of all failing endpoints
+            self._held.note(Held.FAILING, max(now, self._allowance.free_at()))
 
     @property
     def _window(self) -> int:

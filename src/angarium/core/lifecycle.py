@@ -15,7 +15,7 @@ attempt started from.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import Final
 
 import msgspec
@@ -28,8 +28,9 @@ MAX_PAUSE: Final = 3600.0
 """Maximum pause in seconds from a Retry-After, so that a receiver's typo cannot stop a lane for a year."""
 
 
-class Move(Enum):
-    """What one attempt does to its delivery."""
+class Move(IntEnum):
+    """What one attempt does to its delivery. An IntEnum, because it is looked up for every attempt, and other
+    enums compute their hash in Python."""
 
     DELIVER = auto()
     RETRY = auto()

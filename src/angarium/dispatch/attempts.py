@@ -13,6 +13,7 @@ import structlog
 
 from angarium.clock import Clock
 from angarium.core import ids
+from angarium.core.event import NO_EVENTS, Attempted, Events
 from angarium.core.failure import KINDS, FailureKind, Side
 from angarium.core.health import HEALTHY, Health
 from angarium.core.lane_queue import QueuedDelivery
@@ -38,7 +39,18 @@ log = structlog.get_logger(__name__)
 class _Attempt:
     """An attempt in flight."""
 
-    __slots__ = ("active", "exchange", "failing", "probe", "queued", "request", "started", "target")
+    __slots__ = (
+        "active",
+        "exchange",
+        "failing",
+        "held",
+        "lateness",
+        "probe",
+        "queued",
+        "request",
+        "started",
+        "target",
+    )
 
     def __init__(
         self,
@@ -53,6 +65,7 @@ class _Attempt:
         self.queued = queued
         self.target = target
         self.started = started
+        self.held, self.lateness = active.lane.lateness(queued.due_at, started)
         self.request: OutgoingRequest | None = None
         self.exchange: HttpExchange | None = None
         self.probe: SendingFault | None = None
@@ -70,6 +83,7 @@ class AttemptRunner:
         completer: Completer,
         outages: Outages,
         clock: Clock,
+        events: Events = NO_EVENTS,
     ) -> None:
         self._registry = registry
         self._room = room
@@ -78,6 +92,7 @@ class AttemptRunner:
         self._sender = sender
         self._completer = completer
         self._clock = clock
+        self._events = events
         self._detector = FaultDetector()
         self._flying: set[_Attempt] = set()
         self._landed = asyncio.Event()  # set when none is in flight
@@ -171,6 +186,7 @@ class AttemptRunner:
     def _wait(self, attempt: _Attempt, kind: FailureKind) -> None:
         """A failure on our side: nothing is recorded, and the delivery waits until the fault is over."""
         self._over(attempt)
+        self._events.held_up(kind, attempt.target.product.name)
         active = attempt.active
         self.incomplete[active.shard] -= 1
         self.drained.set()
@@ -211,7 +227,7 @@ class AttemptRunner:
             took=now - attempt.started,
             telling=telling,
         )
-        return Outcome(active, completion, health, disable, alert)
+        return Outcome(active, completion, health, disable, alert, _attempted(attempt, completion, now))
 
     def _tell(self, attempt: _Attempt, completion: Completion) -> None:
         """Log the attempt."""
@@ -230,6 +246,25 @@ class AttemptRunner:
             error=answer.error_code if answer else None,
             duration_ms=answer.duration_ms if answer else None,
         )
+
+
+def _attempted(attempt: _Attempt, completion: Completion, now: float) -> Attempted:
+    answer = completion.answer
+    return Attempted(
+        completion.app_id,
+        attempt.target.product.name,
+        completion.move,
+        None if answer is None else answer.status_code,
+        None if answer is None else answer.kind,
+        completion.manual_at is not None,
+        completion.number,
+        ids.created_at(completion.message_id),
+        attempt.queued.due_at,
+        attempt.started,
+        now,
+        attempt.held,
+        attempt.lateness,
+    )
 
 
 def _consequences(

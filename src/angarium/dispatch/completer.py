@@ -21,6 +21,7 @@ from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.event import NO_EVENTS, Attempted, Events
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.store import accept, disable
@@ -52,6 +53,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     health: store.HealthRecord | None = None
     disable: Disable | None = None
     alert: Alert | None = None
+    attempted: Attempted | None = None  # for listeners
 
 
 class Completer:
@@ -65,8 +67,10 @@ class Completer:
         completed: Callable[[list[Outcome], list[float | None]], None],
         hand_over: Callable[[Sequence[NewDelivery]], None],
         history: float = 90 * 86400.0,
+        events: Events = NO_EVENTS,
     ) -> None:
         """`history`: seconds for which messages are kept; alerts are messages."""
+        self._events = events
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -90,6 +94,11 @@ class Completer:
     def parked(self) -> Collection[tuple[UUID, UUID]]:
         """Outcomes that cannot be recorded, as (endpoint id, message id). A live view."""
         return self._parked.keys()
+
+    @property
+    def outcomes(self) -> int:
+        """Number of outcomes that are not recorded yet, without the parked ones."""
+        return len(self._batcher)
 
     @property
     def stuck(self) -> bool:
@@ -185,6 +194,13 @@ class Completer:
             log.info("complete.unparked", message=ids.text(ids.MESSAGE, outcome.completion.message_id))
 
     async def _write(self, batch: list[Outcome]) -> list[store.Completed]:
+        begun = self._clock.steady()
+        completed = await self._commit(batch)
+        attempts = [o.attempted for o in batch if o.attempted is not None]
+        self._events.recorded(attempts, self._clock.steady() - begun)
+        return completed
+
+    async def _commit(self, batch: list[Outcome]) -> list[store.Completed]:
         completions = [outcome.completion for outcome in batch]
         # the last record of an endpoint counts
         health = {o.health.endpoint_id: o.health for o in batch if o.health is not None}
@@ -206,6 +222,8 @@ class Completer:
                 named = await uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
                 messages = items(alerts, named, now, self._entropy, self._history)
                 _, new_deliveries = await accept.accept(connection, messages, now)
+        for one in disabled:
+            self._events.disabled(one.reason)
         self._hand_over(new_deliveries)
         return completed
 
@@ -216,7 +234,8 @@ def _bare(outcome: Outcome) -> Outcome:
     answer = completion.answer
     if answer is not None:
         answer = msgspec.structs.replace(answer, error=_UNRECORDED, response=None, headers=(), control=None)
-    return Outcome(outcome.active, msgspec.structs.replace(completion, answer=answer, sent=()))
+    completion = msgspec.structs.replace(completion, answer=answer, sent=())
+    return Outcome(outcome.active, completion, attempted=outcome.attempted)
 
 
 def _disabled_alert(one: Disable) -> Alert:

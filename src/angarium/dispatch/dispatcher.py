@@ -17,6 +17,7 @@ import structlog
 
 from angarium.clock import Clock
 from angarium.core.errors import StoreReason
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.keyring import Keyring
 from angarium.core.lane import Load, Send, Wait
 from angarium.core.lane_queue import QueuedDelivery
@@ -28,6 +29,7 @@ from angarium.dispatch.active_lane import ActiveLane, Placing
 from angarium.dispatch.attempts import AttemptRunner
 from angarium.dispatch.backlog_poller import BacklogPoller
 from angarium.dispatch.completer import Completer, Outcome
+from angarium.dispatch.dispatcher_state import DispatcherState
 from angarium.dispatch.fan_out import FanOut
 from angarium.dispatch.fault_report import FaultReport
 from angarium.dispatch.lane_registry import DispatchLimits, LaneRegistry
@@ -80,6 +82,7 @@ class Dispatcher:
         retention: Retention | None = None,
         guard: Guard | None = None,
         chance: random.Random | None = None,
+        events: Events = NO_EVENTS,
     ) -> None:
         chance = chance or random.Random(entropy(16))  # noqa: S311 (for jitter, not for security)
         self._clock = clock
@@ -95,14 +98,16 @@ class Dispatcher:
         self._notifier = Notifier(database)
         retention = retention or Retention()
         history = retention.history.total_seconds()
-        self._completer = Completer(database, clock, entropy, self._completed, self.hand_over, history)
+        self._completer = Completer(
+            database, clock, entropy, self._completed, self.hand_over, history, events
+        )
         self._space = Room(policy.in_flight_total)
         name = f"{os.getpid()}-{entropy(2).hex()}"
         self._outages = Outages(self._registry, clock, name)
         self._report = FaultReport(database, clock, self._outages, name)
         builder = RequestBuilder(entropy, chance)
         self._attempts = AttemptRunner(
-            self._registry, self._space, builder, sender, self._completer, self._outages, clock
+            self._registry, self._space, builder, sender, self._completer, self._outages, clock, events
         )
         handler = LoadHandler(self._registry, clock, products, keyring, self._completer.parked)
         self._loader = Loader(database, clock, handler)
@@ -114,9 +119,11 @@ class Dispatcher:
             inactive=handler.take_inactive,
         )
         self._placement = Placement(database, clock, self._registry)
-        self._ownership = Ownership(database, self, chance, held=lambda: self._guard.hold is not None)
-        self._maintenance = Maintenance(database, clock, self._leads, retention)
-        self._stats_recorder = StatsRecorder(database, clock)
+        self._ownership = Ownership(
+            *(database, self, chance), held=lambda: self._guard.hold is not None, events=events
+        )
+        self._maintenance = Maintenance(database, clock, self._leads, retention, events)
+        self._stats_recorder = StatsRecorder(database, clock, events)
         self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
 
     @property
@@ -138,6 +145,17 @@ class Dispatcher:
     def ended(self) -> list[str]:
         """The parts that ended although the dispatcher is not stopping."""
         return [] if self._stopping else [task.get_name() for task in self._tasks if task.done()]
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process does the maintenance."""
+        return self._leads()
+
+    def state(self) -> DispatcherState:
+        """What this dispatcher does now, for metrics."""
+        return DispatcherState.of(
+            *(self._registry, self._space, self._completer, self._outages, self._ownership, self._sender)
+        )
 
     # start and stop
 

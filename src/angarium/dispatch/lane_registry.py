@@ -68,6 +68,11 @@ class LaneRegistry:
         return Limits(self._policy.in_flight, self._policy.window, rate, fifo)
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of memory of all waiting deliveries."""
+        return self._held_bytes
+
+    @property
     def short(self) -> bool:
         """Whether memory for deliveries is short."""
         return self._held_bytes > self._policy.held_bytes

@@ -19,6 +19,8 @@ import structlog
 
 from angarium.clock import DOUBTFUL, Clock, datetime_at
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.event import NO_EVENTS, Events
+from angarium.core.nouns import DisabledReason
 from angarium.dispatch.background_task import run_due_tasks
 from angarium.store import background_task, listener, partition
 from angarium.store.database import Database
@@ -41,8 +43,14 @@ class Maintenance:
     """Works while `leads` returns true."""
 
     def __init__(
-        self, database: Database, clock: Clock, leads: Callable[[], bool], retention: Retention
+        self,
+        database: Database,
+        clock: Clock,
+        leads: Callable[[], bool],
+        retention: Retention,
+        events: Events = NO_EVENTS,
     ) -> None:
+        self._events = events
         self._database = database
         self._clock = clock
         self._leads = leads
@@ -84,6 +92,7 @@ class Maintenance:
             try:
                 await self._take_steps()
                 await self._heed_rate()
+                self._events.done("tasks")
                 if self._clock.now() >= self._delete_at:
                     self._delete_at = self._clock.now() + DELETE_EVERY
                     await self.delete()
@@ -95,6 +104,7 @@ class Maintenance:
 
         Raises StoreUnavailable when the database is away.
         """
+        complete = not self.doubts_clock
         for name, slices in self._work(datetime_at(self._clock.now())):
             try:
                 while self._leads() and await slices():
@@ -103,7 +113,10 @@ class Maintenance:
                 if isinstance(error, StoreUnavailable) and error.reason not in _OF_ONE_TABLE:
                     raise
                 log.warning("maintenance.failed", at=name, error=str(error))
+                complete = False
             await self._take_steps()
+        if complete and self._leads():
+            self._events.done("retention")
 
     def _work(self, now: datetime) -> Iterator[tuple[str, Callable[[], Awaitable[bool]]]]:
         """The work, as functions that do a part of it and return whether there is more."""
@@ -112,6 +125,7 @@ class Maintenance:
             longest = min(partition.RETENTION, self._retention.history)
             async with self._database.connection() as connection:
                 await partition.ahead(connection, now, longest)
+            self._events.done("partitions")
             return False
 
         async def drop() -> bool:
@@ -121,7 +135,10 @@ class Maintenance:
 
         async def disable_silent() -> bool:
             async with self._database.transaction() as connection:
-                return await listener.disable_silent(connection, self._clock.now(), LISTENERS) == LISTENERS
+                silent = await listener.disable_silent(connection, self._clock.now(), LISTENERS)
+            for _ in range(silent):
+                self._events.disabled(DisabledReason.UNHEARD)
+            return silent == LISTENERS
 
         yield "partitions ahead", ahead
         if self.doubts_clock:

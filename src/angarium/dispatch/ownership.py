@@ -21,6 +21,7 @@ import structlog
 
 from angarium.clock import steady
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.silence import Silences
 from angarium.store import shard as store
 from angarium.store.connection import Connection, DedicatedConnection
@@ -60,9 +61,11 @@ class Ownership:
         lanes: Lanes,
         chance: random.Random,
         held: Callable[[], bool] = lambda: False,
+        events: Events = NO_EVENTS,
     ) -> None:
         """`held`: no shard may be taken now."""
         self._database = database
+        self._events = events
         self._lanes = lanes
         self._held = held
         self._chance = chance
@@ -71,6 +74,7 @@ class Ownership:
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
         self._heard_at = -store.SILENCE  # when the last query that succeeded was sent, by the steady time
+        self.dispatchers = 0  # connected to the database, as last seen
         self.first_share = asyncio.Event()  # a first share was taken, or the database is read-only
 
     @property
@@ -156,9 +160,11 @@ class Ownership:
         """Show that we are alive, and evict silent dispatchers. Returns the number of dispatchers."""
         asked_at = steady()
         members = await store.members(connection)
+        self.dispatchers = len(members)
         silent = self._silences.look(members, steady())
         if silent and (evicted := await store.evict(connection, silent)):
             log.warning("shards.evicted", owners=evicted)
+            self._events.shards("evicted", evicted)
         was_sure, self._heard_at = self.sure, asked_at
         if not was_sure:
             self._lanes.gained(())
@@ -172,6 +178,7 @@ class Ownership:
                 self._owned.update(taken)
                 room -= len(taken)
                 log.info("shards.taken", shards=len(taken), owned=len(self._owned))
+                self._events.shards("taken", len(taken))
                 self._lanes.gained(taken)
 
     async def _give(self, connection: Connection, count: int, patience: float) -> bool:
@@ -182,6 +189,7 @@ class Ownership:
         if shards:
             await store.release(connection, shards)
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
+            self._events.shards("given", len(shards))
         return bool(shards)
 
     async def _drained(self, connection: Connection, count: int, patience: float) -> Sequence[int]:
@@ -197,6 +205,8 @@ class Ownership:
 
     def _give_up(self) -> None:
         owned, self._owned = self._owned, set()
+        if owned and not self._stop.is_set():
+            self._events.shards("lost", len(owned))
         self._lanes.lost(owned)
 
     def _on_lost(self, _: object) -> None:

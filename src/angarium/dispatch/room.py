@@ -40,6 +40,11 @@ class Room:
         self._others: deque[ActiveLane] = deque()
 
     @property
+    def use(self) -> tuple[int, int, int]:
+        """Requests in flight, those of failing endpoints among them, and the limit."""
+        return self._in_flight, self._failing, self._total
+
+    @property
     def full(self) -> bool:
         """Whether nothing more may start."""
         return self._in_flight >= self._total

@@ -15,6 +15,7 @@ import structlog
 from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.hourly_stats import HourCount, HourlyStats
 from angarium.store import hourly_stats as store
 from angarium.store.complete import Completion
@@ -33,7 +34,8 @@ endpoints are busy."""
 class StatsRecorder:
     """Counts the attempts that the dispatcher has completed."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, events: Events = NO_EVENTS) -> None:
+        self._events = events
         self._database = database
         self._clock = clock
         self._hourly_stats = HourlyStats()
@@ -65,6 +67,7 @@ class StatsRecorder:
                 async with self._database.connection() as connection:
                     await store.add(connection, self._unwritten[:SLICE])
                 del self._unwritten[:SLICE]
+            self._events.done("statistics")
         except StoreUnavailable:
             log.warning("stats.waiting", counts=len(self._unwritten))
         except DatabaseFault as error:

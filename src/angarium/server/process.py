@@ -22,18 +22,19 @@ from typing import Any, Final, TypeVar, cast
 import structlog
 import uvicorn
 
-from angarium import __version__, build
+from angarium import build
 from angarium.core.audit import ActorKind
 from angarium.core.errors import SettingsError
-from angarium.server.metrics import metrics_route
+from angarium.server import channel
+from angarium.server.metrics import metrics_route, own_snapshot
 from angarium.server.ops import OpsRoute
 from angarium.server.protocol import Protocol
 from angarium.service import audit
 from angarium.settings import PREFIX, Settings, key_files, place_of
 from angarium.shutdown import Shutdown
 from angarium.store.embedded import EmbeddedPostgres
-from angarium.telemetry.catalogue import CATALOGUE
-from angarium.telemetry.registry import Registry, Snapshot
+from angarium.telemetry.measurement import Measurement
+from angarium.telemetry.registry import encoded
 from angarium.vitals import Vitals
 
 log = structlog.get_logger(__name__)
@@ -147,29 +148,34 @@ async def work(
     sandbox: bool = False,
     vitals: Vitals | None = None,
     routes: dict[str, OpsRoute] | None = None,
+    supervisor: socket.socket | None = None,
 ) -> None:
     """Does the work of one process until `shutdown`; calls `ready` once it answers requests. `vitals` gets
-    what its probes need, and `routes` its pages for operators' tools."""
+    what its probes need, and `routes` its pages for operators' tools. A supervisor asks for its metrics on
+    the channel `supervisor`."""
     vitals = vitals or Vitals()
     listening = None if listener is None else url_of(listener)
-    registry = Registry(CATALOGUE)
-    registry.value("build_info", __version__, role).set(1)
-
-    async def snapshot() -> Snapshot:
-        return registry.snapshot()
-
-    if routes is not None:
-        routes["/metrics"] = metrics_route(snapshot)
-    async with build.running(
-        settings,
-        database_url,
-        role=role,
-        sandbox=sandbox,
-        listening=listening,
-        shutdown=shutdown,
-        vitals=vitals,
-        on_hangup=on_hangup(),
-    ) as app:
+    measurement = Measurement(role, settings.metrics_applications) if settings.ops_listen else None
+    answers: channel.Answers = {}
+    if measurement is not None:
+        registry = measurement.registry
+        answers = {"metrics": lambda: encoded(registry.snapshot())}
+        if routes is not None:
+            routes["/metrics"] = metrics_route(own_snapshot(registry))
+    async with (
+        channel.answering(supervisor, answers),
+        build.running(
+            settings,
+            database_url,
+            role=role,
+            sandbox=sandbox,
+            listening=listening,
+            shutdown=shutdown,
+            vitals=vitals,
+            on_hangup=on_hangup(),
+            measurement=measurement,
+        ) as app,
+    ):
         _rest_garbage()
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(_drain(shutdown, vitals))

@@ -13,21 +13,23 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from multiprocessing.context import SpawnProcess
 from typing import Final, NamedTuple
 
-from angarium import __version__, telemetry
+from angarium import telemetry
 from angarium.core.errors import ProcessRefused
 from angarium.core.probe import StartStep
 from angarium.server import process
-from angarium.server.metrics import metrics_route
+from angarium.server.channel import Channel
+from angarium.server.metrics import ChildMetrics, metrics_route
 from angarium.server.presence import Presence
 from angarium.server.report import Reports, reporting
 from angarium.settings import Settings
 from angarium.shutdown import Shutdown
 from angarium.telemetry.catalogue import CATALOGUE
-from angarium.telemetry.registry import Registry, Snapshot
+from angarium.telemetry.gauges import process_gauges
+from angarium.telemetry.registry import Registry
 from angarium.vitals import Vitals
 
 STOP_GRACE: Final = 5.0  # seconds after the end of the shutdown in which a child may still exit by itself
@@ -52,49 +54,56 @@ async def supervise(work: Work, count: int, shutdown: Shutdown, presence: Presen
 
     Raises ProcessRefused if the database refuses a child; then the others are stopped too.
     """
-    registry = Registry(CATALOGUE)
-    registry.value("build_info", __version__, work.role).set(1)
-
-    async def snapshot() -> Snapshot:
-        return registry.snapshot()
-
-    presence.routes["/metrics"] = metrics_route(snapshot)
+    metrics = None
+    if work.settings.ops_listen:
+        registry = Registry(CATALOGUE)
+        registry.before_snapshot(process_gauges(registry))
+        metrics = ChildMetrics(registry)
+        presence.routes["/metrics"] = metrics_route(metrics.snapshot)
     if (set_handler := process.on_hangup()) is not None:
         set_handler(_pass_on_hangup)
     async with asyncio.TaskGroup() as group:
+        polling = group.create_task(metrics.poll()) if metrics is not None else None
         children = [
-            group.create_task(_keep(number, work, shutdown, presence.reports)) for number in range(count)
+            group.create_task(_keep(number, work, shutdown, presence.reports, metrics))
+            for number in range(count)
         ]
         await shutdown.begun.wait()
         presence.vitals.draining = True
+        if polling is not None:
+            polling.cancel()
         if work.listener is not None:
             work.listener.close()  # so that clients are refused once the children have closed it
     if any(child.result() == REFUSED for child in children):
         raise ProcessRefused("the database refuses this process; `process.refused` in the log says why")
 
 
-async def _keep(number: int, work: Work, shutdown: Shutdown, reports: Reports) -> int | None:
+async def _keep(
+    number: int, work: Work, shutdown: Shutdown, reports: Reports, metrics: ChildMetrics | None
+) -> int | None:
     """Returns the exit code of the last child."""
     log = telemetry.logger("supervisor").bind(process=number)
     loop = asyncio.get_running_loop()
     stop = shutdown.begun
     pause = FIRST_PAUSE
     while not stop.is_set():
+        own, other = socket.socketpair() if metrics is not None else (None, None)
         with reports.received(number) as channel:
             child = multiprocessing.get_context("spawn").Process(
                 target=child_main,
-                args=(work, channel),
+                args=(work, channel, other),
                 name=f"angarium-{number}",
                 daemon=True,  # a failing parent terminates its children instead of waiting for them
             )
             child.start()
             started = loop.time()
             log.info("process.started", pid=child.pid)
-            with _ended(child) as ended:
-                await _first_of(ended, stop)
-                if stop.is_set():
-                    await _end(child, ended, shutdown)
-                    return child.exitcode
+            async with _asked(str(number), own, other, metrics, stop):
+                with _ended(child) as ended:
+                    await _first_of(ended, stop)
+                    if stop.is_set():
+                        await _end(child, ended, shutdown)
+                        return child.exitcode
         child.join()
         if child.exitcode == REFUSED:
             shutdown.begin()
@@ -110,6 +119,29 @@ def _pass_on_hangup() -> None:
     for child in multiprocessing.active_children():
         if child.pid is not None:
             os.kill(child.pid, signal.SIGHUP)
+
+
+@contextlib.asynccontextmanager
+async def _asked(
+    process: str,
+    own: socket.socket | None,
+    other: socket.socket | None,
+    metrics: ChildMetrics | None,
+    stop: asyncio.Event,
+) -> AsyncIterator[None]:
+    """The child that has the other end of the channel is asked for its metrics meanwhile."""
+    if own is None or other is None or metrics is None:
+        yield
+        return
+    other.close()  # the child has its own copy; it ends when the child does
+    channel = Channel(own)
+    await channel.open()
+    metrics.started(process, channel)
+    try:
+        yield
+    finally:
+        channel.close()
+        metrics.ended(process, died=not stop.is_set())
 
 
 @contextlib.contextmanager
@@ -154,18 +186,18 @@ async def _hurry(child: SpawnProcess, shutdown: Shutdown) -> None:
     child.kill()
 
 
-def child_main(work: Work, channel: socket.socket) -> None:
+def child_main(work: Work, channel: socket.socket, supervisor: socket.socket | None) -> None:
     """The main function of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until keys can be read again, which is done then
     telemetry.configure(work.settings.log_format, work.settings.log_level)
     try:
-        process.run(_child(work, channel))
+        process.run(_child(work, channel, supervisor))
     except ProcessRefused:
         sys.exit(REFUSED)
 
 
-async def _child(work: Work, channel: socket.socket) -> None:
+async def _child(work: Work, channel: socket.socket, supervisor: socket.socket | None) -> None:
     shutdown = process.stop_signal(work.settings, signal.SIGTERM)
     vitals = Vitals()
     vitals.done(StartStep.SETTINGS, StartStep.SECRETS, StartStep.SCHEMA)
@@ -179,4 +211,4 @@ async def _child(work: Work, channel: socket.socket) -> None:
 
         loop.add_reader(gone, orphaned)
     async with vitals.noted(), reporting(vitals, channel):
-        await process.work(*work, shutdown, lambda: None, vitals=vitals)
+        await process.work(*work, shutdown, lambda: None, vitals=vitals, supervisor=supervisor)

@@ -28,6 +28,7 @@ from angarium.core.errors import (
     StoreReason,
     StoreUnavailable,
 )
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.nouns import Message
 from angarium.core.product import Product
 from angarium.service.audit import current
@@ -164,7 +165,9 @@ class Intake:
         accepts: Callable[[], bool] = lambda: True,
         capacity: int = 10_000,
         capacity_bytes: int = 64 * 1024 * 1024,
+        events: Events = NO_EVENTS,
     ) -> None:
+        self._events = events
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -253,6 +256,7 @@ class Intake:
         if not self._accepts():
             raise Overloaded("The database is being restored; no messages are accepted yet.", retry_after=30)
         if not self._batcher.put(_Group(drafts, done)):
+            self._events.turned_away("full", len(drafts))
             raise Overloaded
 
     async def _write(self, batch: list[_Group]) -> list[Result]:
@@ -276,6 +280,7 @@ class Intake:
                 told = BadRequest("The message contains a value that cannot be stored.")
         elif isinstance(error, StoreUnavailable):
             self._failed_at, self._reason = self._clock.steady(), error.reason
+            self._events.turned_away("database", drafts)
             told = error
         else:
             # after any error the requests get a response, and the next batch is written
@@ -283,8 +288,13 @@ class Intake:
         self._written(batch, [told] * drafts)
         return []
 
+    @property
+    def queued(self) -> tuple[int, int]:
+        """How many messages wait to be stored, and their bytes."""
+        return self._batcher.waiting
+
     async def _store(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
-        now = self._clock.now()
+        now, begun = self._clock.now(), self._clock.steady()
         noise = self._entropy(8 * len(drafts))
         first = int(now * 1_000_000)
         if first > self._last_id - _SET_BACK:
@@ -314,6 +324,11 @@ class Intake:
             ]
             before = await store.accepted_before(connection, repeated, now) if repeated else {}
         self._failed_at = 0.0
+        app_ids = [one.app_id for one in stored if one.stored and one.app_id is not None]
+        duplicates = sum(not one.stored for one in stored if one.app_id is not None)
+        refused = len(drafts) - len(app_ids) - duplicates
+        took = self._clock.steady() - begun
+        self._events.accepted(app_ids, len(new_deliveries), duplicates, refused, took)
         if tests:
             self._hand_over(new_deliveries)
         late = any(one.late for one in stored)

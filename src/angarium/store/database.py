@@ -12,6 +12,8 @@ from typing import Final, Protocol, TypeVar
 import asyncpg
 
 from angarium.clock import steady
+from angarium.core.errors import StoreUnavailable
+from angarium.core.event import NO_EVENTS, Events
 from angarium.store import release
 from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
 from angarium.store.fault import RAISED, StatementFailed, breaks, caused_by, translated
@@ -84,7 +86,11 @@ class Database:
         url: str,
         direct_url: str | None = None,
         guard: Guard | None = None,
+        name: str = "engine",
+        events: Events = NO_EVENTS,
     ) -> None:
+        self.name = name
+        self._events = events
         self._pool = pool
         self._connector = connector
         self._guard = guard
@@ -103,9 +109,12 @@ class Database:
         prepared: bool = True,
         standby: bool = False,
         guard: Guard | None = None,
+        pool_name: str = "engine",
+        events: Events = NO_EVENTS,
     ) -> Database:
         """Open a pool of at most `size` connections. `prepared`: keep prepared statements. `standby`: to a
-        read replica, which may still be unavailable. `guard`: checks each new connection.
+        read replica, which may still be unavailable. `guard`: checks each new connection. `pool_name`: what
+        metrics call it.
 
         Raises StoreUnavailable if no host responds.
         """
@@ -125,7 +134,7 @@ class Database:
             connection_class=StoreConnection,
             reset=_keep,
         )
-        return cls(pool, connector, url, direct_url, guard)
+        return cls(pool, connector, url, direct_url, guard, pool_name, events)
 
     async def close(self) -> None:
         """Close the pool. Connections that are in use after a few seconds are cut."""
@@ -134,6 +143,12 @@ class Database:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+    @property
+    def use(self) -> tuple[int, int, int]:
+        """How many connections are in use, idle, and allowed."""
+        idle = self._pool.get_idle_size()
+        return self._pool.get_size() - idle, idle, self._pool.get_max_size()
 
     async def time(self) -> float:
         """The database's time, epoch seconds, within half a round trip."""
@@ -164,8 +179,10 @@ class Database:
         Raises StoreUnavailable if the database is unavailable, before or during use, and RowRefused or
         StatementFailed if trying again is useless (see store/fault.py).
         """
+        asked_at = time.monotonic()
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+                self._events.connected(self.name, time.monotonic() - asked_at)
                 try:
                     yield connection
                 except (*RAISED, asyncio.CancelledError) as error:
@@ -183,6 +200,8 @@ class Database:
             fault = translated(error)
             if self._guard is not None and isinstance(fault, StatementFailed):
                 self._guard.doubt()
+            reason = fault.reason.value if isinstance(fault, StoreUnavailable) else "refused"
+            self._events.database_failed(self.name, reason)
             raise fault from caused_by(fault, error)
 
     @asynccontextmanager

@@ -81,6 +81,19 @@ async def history_ends(connection: Connection, now: datetime, history: timedelta
     return False
 
 
+async def days(
+    connection: Connection, now: datetime, history: timedelta
+) -> list[tuple[str, datetime, datetime, list[datetime]]]:
+    """Of each table: its name, the first day that is kept, the time of what is written to it last, and the
+    days for which it has partitions."""
+    written = [(parent, oldest_day(now, history), now) for parent in _BY_ID]
+    written.append((_BY_EXPIRY, _midnight(now), now + min(RETENTION, history)))
+    return [
+        (*of_table, [_day_named(name) for name in await _names(connection, of_table[0])])
+        for of_table in written
+    ]
+
+
 async def drop(connection: Connection, now: datetime, history: timedelta, limit: int) -> int:
     """Drop the days of history that are older than `history`, and payloads that have expired, at most `limit`
     partitions. Returns how many. A partition that is locked stays until the next call."""
@@ -127,6 +140,10 @@ async def _add(connection: Connection, by_id: Collection[datetime], by_expiry: C
 
 def _name(parent: str, day: datetime) -> str:
     return f"{parent}_{day.year:04}{day:%m%d}"
+
+
+def _day_named(name: str) -> datetime:
+    return datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC)
 
 
 def _bound_of_ids(day: datetime) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, cast
 
@@ -36,6 +36,7 @@ EVENTS: Final = {
     "fan_out.waiting": "large messages have kept this process busy for a minute; how many are pending, and "
     "the age of the oldest",
     "fault.unreported": "a fault on our side could not be reported to other processes; retried",
+    "gauge.unknown": "a gauge of the database could not be read, and is missing until it can",
     "hint.lost": "another process could not be notified of new work; it finds the work by polling",
     "http.refused": "a request was refused for its headers or framing, and its connection closed",
     "intake.failed": "messages could not be stored; their senders got an error",
@@ -88,10 +89,40 @@ EVENTS: Final = {
     "stats.refused": "counts for charts could not be written; they are dropped",
     "stats.waiting": "counts for charts wait for the database",
     "systemd.untold": "systemd could not be told the state of the service",
+    "telemetry.failed": "an internal error prevented counting something; a metric may be too low",
     "task.failed": "an internal error made a background task fail",
     "maintenance.failed": "maintenance failed; retried",
 }
 """Every event name and its meaning. Names are stable, so alerts can rely on them."""
+
+OWN_FAULTS: Final = frozenset(
+    name
+    for name in EVENTS
+    if name.rpartition(".")[2] in ("failed", "broken", "lost", "evicted", "unavailable", "waiting", "parked")
+    or name
+    in (
+        "clock.jumped",
+        "complete.refused",
+        "endpoint.sealed",
+        "fault.unreported",
+        "intake.untold",
+        "process.died",
+        "profile.unknown",
+        "replica.left",
+        "retention.held",
+        "sending.paused",
+        "stats.refused",
+        "stop.incomplete",
+    )
+)
+"""Events that mean a fault on our side or of the database, as warnings or errors. Metrics count them."""
+
+_listeners: list[Callable[[str], None]] = []
+
+
+def report_to(listener: Callable[[str], None]) -> None:
+    """Call `listener` with the name of each warning and error, whatever the level that is logged."""
+    _listeners[:] = [listener]
 
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:
@@ -133,11 +164,25 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
 def _filtering(threshold: int, *, quick: bool) -> Any:
     """structlog's logger, filtered by level. `quick`: `info` is encoded as JSON directly, because one is
     written for every attempt and the processors cost four times as much."""
-    filtering = structlog.make_filtering_bound_logger(threshold)
-    if not quick or threshold > logging.INFO:
-        return filtering
+    filtered: Any = structlog.make_filtering_bound_logger(threshold)
 
-    class Quick(filtering):  # type: ignore[misc, valid-type]
+    class Reporting(filtered):  # type: ignore[misc]
+        def warning(self, event: str, *parts: Any, **values: Any) -> None:
+            _report(event)
+            super().warning(event, *parts, **values)
+
+        def error(self, event: str, *parts: Any, **values: Any) -> None:
+            _report(event)
+            super().error(event, *parts, **values)
+
+        def exception(self, event: str, *parts: Any, **values: Any) -> None:
+            _report(event)
+            super().exception(event, *parts, **values)
+
+    if not quick or threshold > logging.INFO:
+        return Reporting
+
+    class Quick(Reporting):
         def info(self, event: str, **values: Any) -> None:
             named = {
                 **self._context, **values, "event": event, "level": "info", "timestamp": datetime.now(UTC)
@@ -145,6 +190,11 @@ def _filtering(threshold: int, *, quick: bool) -> Any:
             self._logger.msg(_json(named))
 
     return Quick
+
+
+def _report(event: str) -> None:
+    for listener in _listeners:
+        listener(event)
 
 
 class _Lines:

@@ -71,7 +71,7 @@ class Value:
         self.value += amount
 
     def set(self, value: float) -> None:
-        self.value = value
+        self.value = float(value)
 
     def data(self) -> list[float]:
         return [self.value]

@@ -59,6 +59,13 @@ class Pool:
         self._waiting: deque[HttpExchange] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
+        self.dialed = 0  # requests that needed a new connection
+        self.reused = 0  # requests that did not
+
+    @property
+    def idle(self) -> int:
+        """Number of connections that wait for another request."""
+        return self._rest_count
 
     def carry(self, exchange: HttpExchange) -> None:
         """Send the request. `exchange.done` is called at the end."""
@@ -106,8 +113,10 @@ class Pool:
         try:
             connection = None if exchange.fresh else self._wake(exchange.origin)
             if connection is not None:
+                self.reused += 1
                 connection.begin(exchange)
             else:
+                self.dialed += 1
                 exchange.dialing = self._loop.create_task(self._dial(exchange))
         except Exception as error:
             # later: the caller does not expect the end before this returns

@@ -65,6 +65,12 @@ class Sender:
         self._deadlines: Deadlines[HttpExchange]
         self._closed = False
 
+    @property
+    def connections(self) -> tuple[int, int, int]:
+        """Requests on a new connection, requests on a kept one, and the connections kept now."""
+        pool = self._pool
+        return (0, 0, 0) if pool is None else (pool.dialed, pool.reused, pool.idle)
+
     async def prepare(self) -> None:
         """Load the certificates of authorities now, in a thread: the first request would do it in the event
         loop, which takes about 30 ms."""

@@ -1,0 +1,111 @@
+-- What metrics show of the database. Each statement is bounded, and has a time limit of its own.
+
+-- name: gauge_begin^
+-- Give up soon, in this transaction.
+select set_config('statement_timeout', :timeout, true), set_config('lock_timeout', :timeout, true);
+
+-- name: gauge_shards$
+-- How many shards have an owner.
+select count(distinct objid)::integer from pg_locks
+where locktype = 'advisory' and classid = 1097755489 and objid < 64 and objsubid = 2
+  and mode = 'ExclusiveLock' and granted
+  and database = (select oid from pg_database where datname = current_database());
+
+-- name: gauge_queue^
+-- The rows of the queue by state, among at most a number of rows of each table.
+select pending.due + retry.due as due, pending.scheduled + retry.scheduled as scheduled, retry.waiting,
+       fan_out.messages as fan_out, greatest(pending.rows, retry.rows, fan_out.messages) >= :most as more
+from (
+    select count(*) as rows, count(*) filter (where due_at <= :now) as due,
+           count(*) filter (where due_at > :now) as scheduled
+    from (select due_at from section.pending limit :most) as found
+) as pending
+cross join (
+    select count(*) as rows, count(*) filter (where due_at <= :now) as due,
+           count(*) filter (where due_at > :now) as scheduled,
+           count(*) filter (where due_at is null) as waiting
+    from (select due_at from section.retry where shard < 64 limit :most) as found
+) as retry
+cross join (select count(*) as messages from (select from section.fan_out limit :most) as found) as fan_out;
+
+-- name: gauge_tasks^
+-- Running background tasks, at most a number, and when the oldest was created.
+select count(*)::integer as running, min(created_at) as oldest
+from (select created_at from section.background_task where status = 'running' order by id limit :most) as task;
+
+-- name: gauge_endpoints^
+-- Failing and disabled endpoints, at most a number of each.
+select
+    (select count(*) from (
+        select from section.endpoint_health where failing_since is not null limit :most
+    ) as found)::integer as failing,
+    (select count(*) from (
+        select from section.endpoint where disabled_at is not null and deleted_at is null limit :most
+    ) as found)::integer as disabled;
+
+-- name: gauge_server^
+-- The size of the database in bytes, and how many transactions ago its oldest row was frozen.
+select pg_database_size(oid) as bytes, age(datfrozenxid)::integer as xid_age
+from pg_database where datname = current_database();
+
+-- name: gauge_oldest
+-- When the oldest due delivery was due, among at most a number of lanes whose next delivery was due before `:before`.
+-- `held`: the state or the settings of its endpoint may hold it back. Walks from lane to lane.
+with recursive fresh as (
+    select first.*
+    from generate_series(0, 63) as wanted (shard)
+    cross join lateral (
+        select p.shard, p.endpoint_id, p.app_id, p.due_at
+        from section.pending p
+        where p.shard = wanted.shard
+        order by p.shard, p.endpoint_id, p.message_id
+        limit 1
+    ) as first
+    union all
+    select next.*
+    from fresh
+    cross join lateral (
+        select p.shard, p.endpoint_id, p.app_id, p.due_at
+        from section.pending p
+        where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
+        order by p.shard, p.endpoint_id, p.message_id
+        limit 1
+    ) as next
+),
+again as (
+    select first.*
+    from generate_series(0, 63) as wanted (shard)
+    cross join lateral (
+        select r.shard, r.endpoint_id, r.app_id, r.due_at
+        from section.retry r
+        where r.shard = wanted.shard and r.due_at is not null
+        order by r.shard, r.endpoint_id, r.due_at
+        limit 1
+    ) as first
+    union all
+    select next.*
+    from again
+    cross join lateral (
+        select r.shard, r.endpoint_id, r.app_id, r.due_at
+        from section.retry r
+        where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
+        order by r.shard, r.endpoint_id, r.due_at
+        limit 1
+    ) as next
+)
+select held, min(due_at) as due_at
+from (
+    select lane.due_at,
+           e.fifo or coalesce(e.rate_limit, a.rate_limit) is not null
+               or coalesce(h.failures >= :failing and h.generation = e.health_generation, false) as held
+    from (
+        (select * from fresh where due_at < :before limit :most)
+        union all
+        (select * from again where due_at < :before limit :most)
+    ) as lane
+    join section.endpoint e on e.app_id = lane.app_id and e.id = lane.endpoint_id
+    join section.application a on a.id = lane.app_id
+    left join section.endpoint_health h on h.app_id = lane.app_id and h.endpoint_id = lane.endpoint_id
+    where e.disabled_at is null and e.deleted_at is null
+) as lane
+group by held;
