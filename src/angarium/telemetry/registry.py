@@ -4,7 +4,7 @@ Metrics belong to one event loop, so that adding to one is plain arithmetic with
 to often is bound once: `registry.counter("attempts_total", "delivered", …)` returns an object to keep.
 
 A `Snapshot` is a copy of all values as plain data. Everything that leaves the process is made of one: the
-text for Prometheus, what is exported by OTLP, and what a child process tells its supervisor.
+text for Prometheus, and what a child process sends to its supervisor.
 """
 
 from __future__ import annotations
