@@ -2,7 +2,7 @@
 
     python -m bench.telemetry
 
-It needs neither a server nor a database. The best of several rounds counts, because others use the processor too.
+It needs neither a server nor a database. The best of several rounds counts.
 """
 
 from __future__ import annotations
