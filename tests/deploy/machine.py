@@ -30,7 +30,7 @@ from tests.kit.pgbouncer import PgBouncer
 from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 
-PACKAGES: Final = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates", "procps")
+PACKAGES: Final = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates")
 PAGE: Final = (ROOT / "docs" / "deploying.md").read_text()
 BOOT: Final = 300.0
 STOP: Final = 180.0
@@ -65,7 +65,14 @@ class Machine:
 
     def shown(self, key: str) -> str:
         """A property of the service."""
-        return self.run(f"systemctl show --property={key} --value angarium").strip()
+        command = ("systemctl", "show", f"--property={key}", "--value", "angarium")
+        done = subprocess.run(
+            ("nsenter", f"--target={self.init}", "--all", *command),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
 
 
 def commands() -> list[str]:
@@ -104,19 +111,22 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            children = Path(f"/proc/{booted.pid}/task/{booted.pid}/children")
-            wait_until(lambda: children.read_text().split(), "the machine starts")
-            running = Machine(place, int(children.read_text().split()[0]))
-            wait_until(lambda: state(running) == "running", "the machine is up", BOOT)
+            running = wait_until(lambda: up(place, booted.pid), "the machine is up", BOOT)
             yield running
         finally:
             booted.send_signal(signal.SIGTERM)  # an orderly end
             booted.wait(STOP)
 
 
-def state(machine: Machine) -> str:
-    command = ("nsenter", f"--target={machine.init}", "--all", "systemctl", "is-system-running")
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+def up(place: Path, container: int) -> Machine | None:
+    """The machine, once it has started everything."""
+    # its first child only makes the one that becomes init
+    for child in Path(f"/proc/{container}/task/{container}/children").read_text().split():
+        command = ("nsenter", f"--target={child}", "--all", "systemctl", "is-system-running")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.stdout.strip() == "running":
+            return Machine(place, int(child))
+    return None
 
 
 async def test_the_unit_installed_as_the_page_says_delivers_restarts_and_stops(
