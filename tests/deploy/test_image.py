@@ -68,6 +68,16 @@ def test_the_image_starts_the_service_without_a_shell_as_a_user_with_a_number() 
     assert IMAGE.environment()["PATH"].startswith("/opt/angarium/bin:")
 
 
+def test_the_health_check_is_a_command_of_the_program() -> None:
+    check = IMAGE.last("HEALTHCHECK")
+    kind, program, *arguments = (
+        check.plain().split(maxsplit=1)[0],
+        *dockerfile.Instruction("CMD", check.plain().split(maxsplit=1)[1]).words(),
+    )
+    assert (kind, program) == ("CMD", "angarium")
+    assert command_fault(arguments) is None
+
+
 def test_the_settings_of_the_image_are_settings_that_are_accepted() -> None:
     settings = {name: value for name, value in IMAGE.environment().items() if name.startswith("ANGARIUM_")}
     assert setting_faults(settings) == []
