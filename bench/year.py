@@ -24,6 +24,7 @@ import structlog
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.alert import AlertKind, Audience, Notice, Recipient, Window
 from angarium.core.failure import kind_of
 from angarium.core.health import Health
 from angarium.core.hourly_stats import HourlyStats
@@ -34,6 +35,7 @@ from angarium.core.outcome import AttemptResult
 from angarium.dispatch.maintenance import Maintenance
 from angarium.store import (
     accept,
+    alert,
     application,
     complete,
     hourly_stats,
@@ -204,6 +206,11 @@ class Year:
         await play.create(connection, inbox)
         request = InboxRequest(self._world.new_id(), "POST", [], b"{}", 2, 200, None, "")
         await play.put(connection, inbox.id, request, kept=10)
+        told = Audience((Recipient.MAIL,))
+        await alert.add(connection, [Notice(gone.id, left[1].id, AlertKind.FAILING, 1, None)], told, now)
+        recipient = self._world.new_id()
+        await alert.open_window(connection, recipient, Window(1, now))
+        await alert.write(connection, self._world.new_id(), recipient, alert.DIGEST, now)
         process = f"killed-{now}"
         await our_fault.note(connection, process, [FaultRow(process, "internal", now, 1)], now)
         await our_fault.hold(connection, process, [HeldLane(left[0].id, "internal", now)])

@@ -126,3 +126,38 @@ def test_defaults_give_way_to_the_environment_and_the_environment_to_overrides(
 def test_the_page_of_settings_is_current() -> None:
     page = Path(__file__).parent.parent / "docs" / "settings.md"
     assert page.read_text() == settings.markdown(), "run `angarium settings --markdown > docs/settings.md`"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SMTP_URL", "https://sesame@host", "write smtp+starttls://"),
+        ("SMTP_URL", "smtp://user:sesame@mail.example.com", "unencrypted"),
+        ("MAIL_FROM", "Acme", "is not a sender"),
+        ("MAIL_FROM", "Acme <a@example.com>\nBcc: b@example.com", "is not a sender"),
+        ("ALERT_MAIL_TO", "ops@example.com,ops", "'ops' is not an email address"),
+        ("ALERT_WEBHOOK_URL", "ftp://sesame", "write a URL such as"),
+    ],
+)
+def test_a_setting_of_alerts_that_is_wrong_is_named_without_a_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"ANGARIUM_{name}", value)
+    with pytest.raises(SettingsError) as found:
+        settings.load()
+    assert f"ANGARIUM_{name}" in str(found.value)
+    assert words in str(found.value)
+    assert "sesame" not in str(found.value)
+
+
+def test_mail_needs_a_server_and_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_ALERT_MAIL_TO", "ops@example.com")
+    with pytest.raises(SettingsError, match="ANGARIUM_ALERT_MAIL_TO needs ANGARIUM_SMTP_URL"):
+        settings.load()
+    monkeypatch.setenv("ANGARIUM_SMTP_URL", "smtps://user:sesame@mail.example.com")
+    with pytest.raises(SettingsError, match="ANGARIUM_SMTP_URL needs ANGARIUM_MAIL_FROM"):
+        settings.load()
+    monkeypatch.setenv("ANGARIUM_MAIL_FROM", "Acme <a@example.com>")
+    found = settings.load()
+    assert found.alert_mail_to == ("ops@example.com",)
+    assert "sesame" not in repr(found)

@@ -18,7 +18,7 @@ from angarium.clock import Clock, SystemClock, host_time
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import SettingsError, StoreReason, StoreUnavailable
 from angarium.core.event import NO_EVENTS, Events
-from angarium.core.inbox import InboxUrls
+from angarium.core.inbox import ANYWHERE, InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.probe import Link, StartStep
 from angarium.core.product import STANDARD, Product, product_of
@@ -34,6 +34,7 @@ from angarium.store.retention import Retention
 from angarium.vitals import Vitals
 
 if TYPE_CHECKING:
+    from angarium.alert.channel import Channels
     from angarium.dispatch.dispatcher import Dispatcher
     from angarium.service.services import DatabaseServices, Services
     from angarium.store.accept import NewDelivery
@@ -176,7 +177,10 @@ async def running(
             fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
-            dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products, guard, events)
+            alerts = channels(settings, stack, None if inboxes is None else inboxes.base, sandbox=sandbox)
+            dispatcher = _dispatcher(
+                settings, stack, engine, clock, ring, policy, products, guard, alerts, events
+            )
             if measurement is not None:
                 measurement.watch_dispatcher(dispatcher.state, lambda: dispatcher.leads)
             hand_over, fan_out = dispatcher.hand_over, dispatcher.fan_out
@@ -241,6 +245,7 @@ async def running(
             waiting=waiting,
             replica=replica,
             hold=lambda: guard.waiting,
+            mails=(settings.smtp_url is not None or sandbox) and inboxes is not None,
         )
         await services.provision.refresh()
         app = _app(settings, services, sandbox=sandbox, stopping=shutdown.closing, events=events)
@@ -367,6 +372,7 @@ def _dispatcher(
     addresses: AddressPolicy,
     products: Mapping[str, Product],
     guard: Guard,
+    alerts: Channels,
     events: Events,
 ) -> Dispatcher:
     """A dispatcher, not started yet. The stack closes its sender."""
@@ -390,8 +396,32 @@ def _dispatcher(
         *(database, clock, os.urandom, sender, ring, products, policy),
         retention=retention_of(settings),
         guard=guard,
+        channels=alerts,
         events=events,
     )
+
+
+def channels(
+    settings: Settings, stack: AsyncExitStack, base: str | None, *, sandbox: bool = False
+) -> Channels:
+    """Where alerts to people go. `base`: the URL of links in mails. `sandbox`: mails are logged if there is
+    no mail server. The stack closes connections."""
+    from angarium.alert.channel import Channels, MailLog
+    from angarium.alert.hook import Form, Webhook
+    from angarium.alert.smtp import MailChannel, MailServer, Smtp
+    from angarium.dispatch.url_check_transport import UrlCheckTransport
+
+    mail: MailChannel | None = MailLog() if sandbox else None
+    if settings.smtp_url is not None:
+        mail = Smtp(MailServer.of(settings.smtp_url.get_secret_value()))
+    webhook = post = None
+    if settings.alert_webhook_url is not None:
+        webhook = Webhook(settings.alert_webhook_url.get_secret_value(), Form(settings.alert_webhook_form))
+        transport = UrlCheckTransport(policy=ANYWHERE, response_limit=1024, connections=2)
+        stack.push_async_callback(transport.close)
+        post = transport.post
+    sender = settings.mail_from or "Angarium <angarium@localhost.localdomain>"
+    return Channels(mail, sender, settings.alert_mail_to, webhook, post, base)
 
 
 def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrls | None:

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from angarium.alert import setting
 from angarium.core import ids
 from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
@@ -215,6 +216,28 @@ class Settings(BaseSettings):
         ge=_DAY,
         description="Retention of finished, failed and canceled background tasks.",
     )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="The mail server for alerts: `smtp+starttls://user:password@host:587`, "
+        "`smtps://user:password@host:465` or, without a password, `smtp://host:25`. Certificates are "
+        "verified with the system's authorities or those in `SSL_CERT_FILE`. Without it no mail is sent.",
+    )
+    mail_from: str | None = Field(
+        None, description="The sender of mails, e.g. `Acme webhooks <webhooks@acme.example>`."
+    )
+    alert_mail_to: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        _written(""), description="Addresses of the operator to which alerts are mailed, comma-separated."
+    )
+    alert_webhook_url: SecretStr | None = Field(
+        None,
+        description="A URL to which alerts for the operator are posted, such as an incoming webhook of Slack "
+        "or Microsoft Teams. It may be in a private network.",
+    )
+    alert_webhook_form: Literal["auto", "slack", "teams", "json"] = Field(
+        "auto",
+        description="The body of these posts. `auto` chooses by the URL's host; hosts other than Slack's and "
+        "Microsoft's get JSON.",
+    )
     body_limit: int = Field(MAX_BODY, ge=1024, description="Maximum size of an API request body, in bytes.")
     response_limit: int = Field(
         16 * 1024, ge=0, description="Maximum number of bytes of an endpoint's response to read and keep."
@@ -309,6 +332,9 @@ class Settings(BaseSettings):
         "database_direct_url",
         "database_replica_url",
         "public_url",
+        "smtp_url",
+        "mail_from",
+        "alert_webhook_url",
         mode="before",
     )
     @classmethod
@@ -327,6 +353,23 @@ class Settings(BaseSettings):
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("write postgresql://user:password@host/database")
+        return value
+
+    @field_validator("smtp_url", "alert_webhook_url")
+    @classmethod
+    def _is_channel(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            check = setting.check_server if info.field_name == "smtp_url" else setting.check_webhook
+            check(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from", "alert_mail_to")
+    @classmethod
+    def _are_addresses(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, str):
+            setting.check_sender(value)
+        for email in value if isinstance(value, tuple) else ():
+            setting.check_address(email)
         return value
 
     @field_validator("secret_key")
@@ -356,6 +399,14 @@ class Settings(BaseSettings):
                 f"{PREFIX}DRAIN_DELAY is {spoken(self.drain_delay)}, and {PREFIX}STOP_TIMEOUT "
                 f"{spoken(self.stop_timeout)}; it must be longer than the delay"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _mail_has_a_sender(self) -> Settings:
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError(f"{PREFIX}SMTP_URL needs {PREFIX}MAIL_FROM, the sender of mails")
+        if self.alert_mail_to and self.smtp_url is None:
+            raise ValueError(f"{PREFIX}ALERT_MAIL_TO needs {PREFIX}SMTP_URL, the mail server")
         return self
 
     @model_validator(mode="after")

@@ -129,6 +129,8 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
     endpoint = (await make("POST", f"/app/{app_id}/endpoint", URL))["id"]
     listener = (await make("POST", f"/app/{app_id}/listener", {"name": "laptop"}))["id"]
     inbox = (await make("POST", f"/app/{app_id}/inbox"))["id"]
+    contacts = {"contacts": [{"email": f"{uid}@example.com"}]}
+    contact = (await make("PUT", f"/app/{app_id}/contact", contacts))["contacts"][0]["id"]
     message = (await make("POST", f"/app/{app_id}/msg", MESSAGE))["id"]
     task = (await make("POST", f"/app/{app_id}/endpoint/{endpoint}/recover", {"since": _ago(house.clock)}))[
         "id"
@@ -143,7 +145,8 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
             _parsed(ids.ENDPOINT, endpoint),
         )
     return {
-        "app_id": app_id, "endpoint_id": endpoint, "listener": listener, "inbox_id": inbox, "msg_id": message,
+        "app_id": app_id, "endpoint_id": endpoint, "listener": listener, "inbox_id": inbox,
+        "contact_id": contact, "msg_id": message,
         "task_id": task, "kind": "message",
         "attempt_id": ids.text(ids.ATTEMPT, attempt), "event_type_name": "order.filled",
         "webhook_id": endpoint, "event_id": message, "account_id": "acct_1", "name": "bluum", "rest": "x",

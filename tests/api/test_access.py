@@ -35,7 +35,7 @@ def test_every_route_has_a_row(house: House) -> None:
     for product in KEYED:
         rows |= set(KEYED[product]) | set(PLAYED[product])
     # pages are another matter: tests/portal/test_access.py
-    pages = ("/portal", "/admin", "/login", "/play")
+    pages = ("/portal", "/admin", "/login", "/play", "/alerts")
     routes = {row for row in operations(house.app) if not row[1].startswith(pages)}
     named = {(method, path.replace("{endpoint_id}", "{listener}") if "/listener/" in path else path)
              for method, path in routes}  # fmt: skip

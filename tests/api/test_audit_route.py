@@ -25,6 +25,8 @@ CHANGES: dict[tuple[str, str], tuple[str, Any]] = {
     ("DELETE", APP): ("application.deleted", None),
     ("POST", f"{APP}/erase"): ("application.erase.begun", None),
     ("POST", f"{APP}/export"): ("application.exported", None),
+    ("PUT", f"{APP}/contact"): ("contact.created", {"contacts": [{"email": "new@example.com"}]}),
+    ("POST", f"{APP}/contact/{{contact_id}}/confirmation"): ("contact.asked", None),
     ("POST", f"{APP}/endpoint"): ("endpoint.created", None),
     ("PUT", ENDPOINT): ("endpoint.updated", {"url": "http://localhost:9/put"}),
     ("PATCH", ENDPOINT): ("endpoint.updated", None),
@@ -125,7 +127,7 @@ def _fault(new: list[Line], action: str, kind: str) -> str | None:
 
 
 def test_every_changing_route_has_an_audit_event_or_a_reason(house: House) -> None:
-    pages = ("/portal", "/admin", "/login", "/play")  # tests/portal/test_audit_route.py
+    pages = ("/portal", "/admin", "/login", "/play", "/alerts")  # tests/portal/test_audit_route.py
     changing = {
         (method, path.replace("{endpoint_id}", "{listener}") if "/listener/" in path else path)
         for method, path in operations(house.app)

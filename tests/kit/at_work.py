@@ -144,4 +144,5 @@ def services_of(
         policy=world.addresses,
         https_only=https_only,
         endpoint_limit=endpoint_limit,
+        mails=True,
     )

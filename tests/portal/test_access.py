@@ -26,12 +26,17 @@ from tests.kit.stand import ORG, URL, Stand
 VIEW, MANAGE, SEND = Capability.VIEW, Capability.MANAGE_ENDPOINT, Capability.CREATE_ATTEMPTS
 SECRET, ROTATE = Capability.VIEW_SECRET, Capability.MANAGE_SECRET
 ENDPOINT, MESSAGE, INBOX = "/endpoints/{endpoint}", "/messages/{message}", "/play/{inbox}"
+CONTACT = "/alerts/{contact}"
 
 # below /portal/{app_id}: what a session must be allowed
 PAGES: dict[tuple[str, str], Capability] = {
     ("GET", ""): VIEW,
     ("POST", "/logout"): VIEW,
     ("GET", "/audit"): VIEW,
+    ("GET", "/alerts"): VIEW,
+    ("POST", "/alerts"): MANAGE,
+    ("POST", f"{CONTACT}/ask"): MANAGE,
+    ("POST", f"{CONTACT}/remove"): MANAGE,
     ("GET", "/messages"): VIEW,
     ("GET", "/messages/live"): VIEW,
     ("GET", "/messages/resend"): SEND,
@@ -88,15 +93,17 @@ ADMIN = {
     ("POST", "/admin/logout"),
     ("POST", "/admin/view"),
 }
-# any visitor; the inboxes of Play are receivers, which need no session
+# any visitor; the inboxes of Play are receivers, which need no session, and a link in a mail is enough
 OPEN = {
     ("GET", "/portal/static/{name}"), ("GET", "/portal/theme.css"), ("GET", "/login"),
     ("POST", "/login/session"), ("GET", "/admin/login"), ("POST", "/admin/login"),
-    ("GET", "/portal/{rest:path}"), ("GET", "/admin/{rest:path}"),
+    ("GET", "/portal/{rest:path}"), ("GET", "/admin/{rest:path}"), ("GET", "/alerts/{rest:path}"),
+    ("GET", "/alerts/confirm/{token}"), ("POST", "/alerts/confirm/{token}"),
+    ("GET", "/alerts/unsubscribe/{token}"), ("POST", "/alerts/unsubscribe/{token}"),
 } | {(method, "/play/in/{inbox}") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")}  # fmt: skip
 BASE = "/portal/{app_id}"
 # what another may see of an address that it does not have
-NOTHING_THERE = re.compile(r"\{(endpoint|message|task|inbox)\}")
+NOTHING_THERE = re.compile(r"\{(endpoint|message|task|inbox|contact)\}")
 
 
 @dataclass
@@ -169,9 +176,12 @@ async def _furnish(scene: Scene, app_id: str) -> dict[str, str]:
     stand, below = scene.stand, f"//app/{app_id}"
     endpoint = (await stand.native("POST", f"{below}/endpoint", {"url": "http://127.0.0.1:9/hook"}))["id"]
     sent = await stand.native("POST", f"{below}/msg", {"eventType": "order.filled", "payload": {}})
+    contacts = {"contacts": [{"email": f"{app_id[-8:]}@example.com"}]}
+    contact = (await stand.native("PUT", f"{below}/contact", contacts))["contacts"][0]["id"]
     since = (datetime.fromtimestamp(stand.clock.now(), UTC) - timedelta(hours=1)).isoformat()
     task = await stand.native("POST", f"{below}/endpoint/{endpoint}/recover", {"since": since})
     places = {"app_id": app_id, "endpoint": endpoint, "message": sent["id"], "task": task["id"]}
+    places["contact"] = contact
     cookie = scene.session(places)
     answer = await scene.ask("POST", f"{BASE}/play", cookie, places=places)
     assert answer.status_code == 303, answer.text

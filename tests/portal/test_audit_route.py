@@ -14,7 +14,7 @@ from angarium.core import ids
 from angarium.portal import app as portal
 from angarium.portal.kit import session
 from tests.kit.stand import ORG
-from tests.portal.test_access import ADMIN, BASE, ENDPOINT, INBOX, MESSAGE, Scene, scene
+from tests.portal.test_access import ADMIN, BASE, CONTACT, ENDPOINT, INBOX, MESSAGE, Scene, scene
 
 __all__ = ["scene"]
 
@@ -31,6 +31,9 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
     (f"{ENDPOINT}/recover", "endpoint.recover.begun", {"moment": "{now}"}),
     (f"{ENDPOINT}/replay-missing", "endpoint.replay.begun", {"moment": "{now}"}),
     ("/messages/resend", "delivery.resend.begun", {"rate": "20", "all": "yes"}),
+    ("/alerts", "contact.created", {"email": "new@example.com", "kind": "endpoint.disabled"}),
+    (f"{CONTACT}/ask", "contact.asked", {}),
+    (f"{CONTACT}/remove", "contact.deleted", YES),
     ("/play", "inbox.created", {}),
     (INBOX, "inbox.updated", {"status": "410", "delay": "0", "failures": "0"}),
     (f"{INBOX}/clear", "inbox.cleared", YES),
@@ -50,6 +53,8 @@ ELSEWHERE = {
     f"{BASE}/endpoints/try": "nothing is changed or kept: one request to a URL that may be an endpoint's",
     "/login/session": "test_a_session_is_begun_on_the_record",
     "/admin/login": "test_a_session_is_begun_on_the_record",
+    "/alerts/confirm/{token}": "tests/portal/test_contact.py",
+    "/alerts/unsubscribe/{token}": "tests/portal/test_contact.py",
     "/play/in/{inbox}": "a receiver: what came in is the inbox's own record",
 }
 

@@ -15,6 +15,7 @@ import pytest
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.alert import AlertKind, Audience, Notice, Recipient
 from angarium.core.audit import ActorKind
 from angarium.core.errors import NotFound
 from angarium.core.hourly_stats import HourlyStats
@@ -29,7 +30,7 @@ from angarium.service.idempotency import KeyClaim
 from angarium.service.intake import Intake
 from angarium.service.product import Products
 from angarium.service.services import Services
-from angarium.store import background_task, complete, erase, hourly_stats
+from angarium.store import alert, background_task, complete, erase, hourly_stats
 from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
 from angarium.store.erase import LAST, TABLES
@@ -133,6 +134,17 @@ async def furnish(world: World, services: Services, url: str, mark: str) -> tupl
         await connection.execute(
             "insert into play_request values ($1, $2, 'POST', $3, $4, 1, 200, null, $5)",
             inbox.id, world.new_id(), {"x": mark}, mark.encode(), mark,
+        )  # fmt: skip
+        await connection.execute(
+            "insert into contact (app_id, id, org_id, email, kinds, status, created_at, updated_at)"
+            " values ($1, $2, 'a', $3, '{endpoint.failing}', 'active', $4, $4)",
+            app.id, world.new_id(), f"{mark}@example.com", now,
+        )  # fmt: skip
+        notice = Notice(app.id, endpoint.id, AlertKind.FAILING, 1, None)
+        await alert.add(connection, [notice], Audience((Recipient.MAIL,), contacts=True), world.clock.now())
+        await alert.write(
+            connection, world.new_id(), world.new_id(), alert.CONFIRMATION, world.clock.now(),
+            app_id=app.id, email=f"{mark}@example.com",
         )  # fmt: skip
         await connection.execute("insert into sandbox_counter values ($1, $2, 1)", app.id, mark)
         await connection.execute("insert into token_cutoff values ($1, $2, $3, $3)", app.id, mark, now)

@@ -83,6 +83,16 @@ ROWS: Final = {
         1,
     ),
     "fault": ("insert into fault values ($2::uuid::text, 'a', $1, $1, 1)", 1 / 24),
+    "notice": (
+        "insert into notice (recipient_id, endpoint_id, kind, app_id, count, first_at, last_at)"
+        " values ($2, $2, 'endpoint.failing', $2, 1, $1, $1)",
+        7,
+    ),
+    "digest": ("insert into digest values ($2, 1, $1)", 2),
+    "mail": (
+        "insert into mail (id, recipient_id, kind, created_at) values ($2, $2, 'digest', $1)",
+        2,
+    ),
     "former_url": ("insert into former_url values ($2, 1, 'http://a/', $1)", 11.5),
     "endpoint": (
         "insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at, deleted_at)"

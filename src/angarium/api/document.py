@@ -74,6 +74,8 @@ TAGS: Final = {
     "Application": "An application is one of your customers, with endpoints and messages of its own.",
     "Endpoint": "An endpoint is a URL at which an application receives messages. It selects them by event "
     "type and channel, and has a secret, headers and a rate limit.",
+    "Contact": "A contact is an address that is mailed when endpoints of an application fail, once it has "
+    "confirmed.",
     "Event Type": "An event type names a kind of message, and has a description and JSON Schemas.",
     "Message": "A message is one event. Creating it creates a delivery for each endpoint that selects it.",
     "Message Attempt": "An attempt is one HTTP request made for a delivery. A failed delivery is attempted "
@@ -147,6 +149,8 @@ _ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "v1.endpoint.upsert": ("too_many_endpoints",),
     "v1.listener.open": ("too_many_endpoints",),
     "v1.listener.fetch": ("listener_disabled", "too_many_listeners"),
+    "v1.contact.replace": ("mail_unavailable", "too_many_confirmations"),
+    "v1.contact.ask": ("mail_unavailable", "too_many_confirmations"),
     "v1.endpoint.get-stats": ("invalid_range",),
     "v1.endpoint.rotate-secret": ("limit_reached",),
     "v1.endpoint.send-example": ("invalid_scheme",),

@@ -62,6 +62,7 @@ class Tree(Root):
                 "health": ("health:health", "Ask a probe of a server on this host."),
                 "settings": ("serve:settings", "Show all settings with their effective values."),
                 "restore": ("restore:app", "Bring a restored database back into use."),
+                "alert": ("alert:app", "Alerts to the operator and to contacts."),
                 "key": ("key:app", "Keys that encrypt secrets in the database."),
                 "profile": ("profile:app", "Profiles, which define products."),
             },

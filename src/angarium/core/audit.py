@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from angarium.core.contact import Contact, masked
 from angarium.core.inbox import InboxAnswer
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.url import split_credentials
@@ -128,6 +129,11 @@ def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
 def secret_view(endpoint: Endpoint) -> dict[str, Any]:
     """Fingerprints of the secrets that were shown."""
     return {"secrets": [fingerprint(key.secret) for key in endpoint.keys]}
+
+
+def contact_view(contact: Contact) -> dict[str, Any]:
+    """A contact. Its address is masked: the audit log is kept for longer than the contact."""
+    return {"email": masked(contact.email), "kinds": list(contact.kinds), "status": contact.status.value}
 
 
 def answer_view(answer: InboxAnswer) -> dict[str, Any]:

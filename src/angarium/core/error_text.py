@@ -41,6 +41,12 @@ TEXTS: Final[dict[str, ErrorText]] = {
         "Delete endpoints, or ask the operator for a higher limit.",
         {"noun": "Endpoint", "nouns": "endpoints", "most": 1000},
     ),
+    "mail_unavailable": ErrorText(
+        400,
+        "The server sends no mail.",
+        "This server sends no mail: ANGARIUM_SMTP_URL and ANGARIUM_PUBLIC_URL are not set.",
+        "Ask the operator to configure mail.",
+    ),
     "invalid_range": ErrorText(
         400,
         "The window of statistics is too long or ends in the future.",
@@ -178,6 +184,14 @@ TEXTS: Final[dict[str, ErrorText]] = {
         "Stop a listener you no longer need.",
         "Stop a listener that you no longer need.",
         {"most": 20},
+    ),
+    "too_many_confirmations": ErrorText(
+        429,
+        "Too many confirmations were mailed.",
+        "Too many confirmations were mailed today: at most {address} to an address and {application} for an "
+        "application.",
+        "Wait for the seconds in `Retry-After`.",
+        {"address": 3, "application": 20},
     ),
     "internal_error": ErrorText(
         500,

@@ -28,6 +28,7 @@ MESSAGE: Final = MESSAGE_PREFIX
 ATTEMPT: Final = "atmpt_"
 TASK: Final = "qtask_"
 INBOX: Final = "play_"
+CONTACT: Final = "contact_"
 ORGANIZATION: Final = "org_"
 
 

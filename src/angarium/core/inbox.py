@@ -37,6 +37,7 @@ class InboxUrls:
     def __init__(self, base: str) -> None:
         if not _PLAIN.fullmatch(base):
             raise ValueError("must be like https://hooks.example.com, without login, query or fragment")
+        self.base = base.rstrip("/")
         self.prefix = check_url(base.rstrip("/") + PATH, https_only=False, policy=ANYWHERE)
 
     def of(self, inbox_id: UUID) -> str:

@@ -20,11 +20,14 @@ import structlog
 from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.alert import AlertKind, Audience, Notice
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.event import NO_EVENTS, Attempted, Events
+from angarium.core.lifecycle import Move
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.store import accept, disable
+from angarium.store import alert as alert_store
 from angarium.store import complete as store
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
@@ -42,6 +45,7 @@ TRIES: Final = 3  # of a batch that the database refuses, before its outcomes ar
 AGAIN: Final = 60.0  # seconds between tries of parked outcomes
 SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+NOBODY: Final = Audience()
 _UNRECORDED: Final = "The response could not be recorded."
 
 
@@ -68,8 +72,10 @@ class Completer:
         hand_over: Callable[[Sequence[NewDelivery]], None],
         history: float = 90 * 86400.0,
         events: Events = NO_EVENTS,
+        audience: Audience = NOBODY,
     ) -> None:
-        """`history`: seconds for which messages are kept; alerts are messages."""
+        """`history`: seconds for which messages are kept; alerts to operators are messages. `audience`: the
+        people who get alerts."""
         self._events = events
         self._database = database
         self._clock = clock
@@ -77,6 +83,7 @@ class Completer:
         self._completed = completed
         self._hand_over = hand_over
         self._history = history
+        self._audience = audience
         self._batcher: Batcher[Outcome, list[store.Completed]] = Batcher(
             self._write,
             self._written,
@@ -206,7 +213,9 @@ class Completer:
         health = {o.health.endpoint_id: o.health for o in batch if o.health is not None}
         disables = {o.disable.endpoint_id: o.disable for o in batch if o.disable is not None}
         alerts = [o.alert for o in batch if o.alert is not None]
-        if not disables and not alerts:
+        # exhausted messages are not reported one by one, but counted for each endpoint
+        notices = _exhausted(completions) if self._audience else []
+        if not disables and not alerts and not notices:
             async with self._database.connection() as connection:
                 return await store.complete(connection, completions, list(health.values()))
         async with self._database.transaction() as connection:
@@ -222,6 +231,8 @@ class Completer:
                 named = await uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
                 messages = items(alerts, named, now, self._entropy, self._history)
                 _, new_deliveries = await accept.accept(connection, messages, now)
+            if self._audience and (notices := [*notices, *_noticed(alerts)]):
+                await alert_store.add(connection, notices, self._audience, now)
         for one in disabled:
             self._events.disabled(one.reason)
         self._hand_over(new_deliveries)
@@ -236,6 +247,29 @@ def _bare(outcome: Outcome) -> Outcome:
         answer = msgspec.structs.replace(answer, error=_UNRECORDED, response=None, headers=(), control=None)
     completion = msgspec.structs.replace(completion, answer=answer, sent=())
     return Outcome(outcome.active, completion, attempted=outcome.attempted)
+
+
+def _exhausted(completions: Sequence[store.Completion]) -> list[Notice]:
+    """What is reported to people of the exhausted deliveries of a batch."""
+    found: dict[UUID, Notice] = {}
+    for one in completions:
+        if one.move is Move.EXHAUST:
+            known = found.get(one.endpoint_id)
+            count = 1 if known is None else known.count + 1
+            code = None if one.answer is None else one.answer.error_code
+            found[one.endpoint_id] = Notice(one.app_id, one.endpoint_id, AlertKind.EXHAUSTED, count, code)
+    return list(found.values())
+
+
+def _noticed(alerts: Sequence[Alert]) -> list[Notice]:
+    """The same for alerts. An endpoint has one of each kind."""
+    found = {
+        (one.endpoint_id, one.kind): Notice(
+            one.app_id, one.endpoint_id, AlertKind(one.kind), 1, one.facts.get("reason")
+        )
+        for one in alerts
+    }
+    return list(found.values())
 
 
 def _disabled_alert(one: Disable) -> Alert:

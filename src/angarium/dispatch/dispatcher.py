@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from angarium.alert.channel import Channels
 from angarium.clock import Clock
 from angarium.core.errors import StoreReason
 from angarium.core.event import NO_EVENTS, Events
@@ -26,6 +27,7 @@ from angarium.core.pace import Pace
 from angarium.core.product import Product
 from angarium.core.read_position import FIRST
 from angarium.dispatch.active_lane import ActiveLane, Placing
+from angarium.dispatch.alert_sender import AlertSender
 from angarium.dispatch.attempts import AttemptRunner
 from angarium.dispatch.backlog_poller import BacklogPoller
 from angarium.dispatch.completer import Completer, Outcome
@@ -83,7 +85,9 @@ class Dispatcher:
         guard: Guard | None = None,
         chance: random.Random | None = None,
         events: Events = NO_EVENTS,
+        channels: Channels | None = None,
     ) -> None:
+        """`channels`: where alerts to people go; None: no alerts are sent."""
         chance = chance or random.Random(entropy(16))  # noqa: S311 (for jitter, not for security)
         self._clock = clock
         self._sender = sender
@@ -98,8 +102,9 @@ class Dispatcher:
         self._notifier = Notifier(database)
         retention = retention or Retention()
         history = retention.history.total_seconds()
+        channels = channels or Channels()
         self._completer = Completer(
-            database, clock, entropy, self._completed, self.hand_over, history, events
+            database, clock, entropy, self._completed, self.hand_over, history, events, channels.audience
         )
         self._space = Room(policy.in_flight_total)
         name = f"{os.getpid()}-{entropy(2).hex()}"
@@ -124,6 +129,7 @@ class Dispatcher:
         )
         self._maintenance = Maintenance(database, clock, self._leads, retention, events)
         self._stats_recorder = StatsRecorder(database, clock, events)
+        self._alert_sender = AlertSender(database, clock, entropy, self._leads, keyring, products, channels)
         self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
 
     @property
@@ -172,6 +178,7 @@ class Dispatcher:
             self._stats_recorder,
             self._report,
             self._fan_out,
+            self._alert_sender,
             self._ownership,
         )
         for run in (self._go_round, *(part.run for part in parts)):

@@ -8,8 +8,10 @@ from starlette.routing import BaseRoute
 
 from angarium.core.errors import NotFound
 from angarium.portal.customer import (
+    alert_link,
     audit,
     code_sample,
+    contact,
     endpoint,
     endpoint_secret,
     endpoint_settings,
@@ -36,6 +38,8 @@ def routes() -> list[BaseRoute]:
         *operator_visit.routes(),
         *operator_page.routes(),
         *audit.routes(),
+        *contact.routes(),
+        *alert_link.routes(),
         *overview.routes(),
         *message_list.routes(),
         *resend.routes(),
@@ -50,6 +54,7 @@ def routes() -> list[BaseRoute]:
         *event_type.routes(),
         route("/portal/{rest:path}", nowhere, "GET"),
         route("/admin/{rest:path}", nowhere, "GET"),
+        route("/alerts/{rest:path}", nowhere, "GET"),
     ]
 
 

@@ -14,6 +14,7 @@ from angarium.core.nouns import MAX_NAME, Application, check_text
 from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as store
 from angarium.store import background_task
+from angarium.store import contact as contact_store
 from angarium.store import endpoint as endpoint_store
 from angarium.store.application import EVERY, ApplicationFilter
 from angarium.store.connection import Connection
@@ -92,6 +93,7 @@ class Applications(UseCase):
         async with self._database.transaction() as connection:
             found = existing(await store.find(connection, org_id, ref, lock=True))
             await store.delete(connection, found, now)
+            await contact_store.delete_all(connection, found.id)
             await self._record(
                 connection, "application.deleted", _subject(found), before=application_view(found)
             )

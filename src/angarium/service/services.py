@@ -14,6 +14,7 @@ from angarium.service.api_key import ApiKeys
 from angarium.service.application import Applications
 from angarium.service.attempt import Attempts
 from angarium.service.audit import Audit
+from angarium.service.contact import Contacts
 from angarium.service.endpoint import Endpoints
 from angarium.service.erasure import Erasures
 from angarium.service.event_type import EventTypes
@@ -82,10 +83,12 @@ class Services(DatabaseServices):
         waiting: Sequence[Callable[[], StoreReason | None]] = (),
         replica: Replica | None = None,
         hold: Callable[[], Hold | None] = lambda: None,
+        mails: bool = False,
     ) -> None:
         """`inboxes`: URLs of Play's inboxes, None if Play is not available. `waiting`: writers other than
         intake that report why they cannot write. `replica`: the replica that `database` reads lists from.
-        `hold`: why all deliveries wait, or None."""
+        `hold`: why all deliveries wait, or None.
+        `mails`: whether some process sends mails with links to this server."""
         super().__init__(database, clock, entropy, product)
         self.overdue = Overdue(database, clock, hold)
         self.replica = replica
@@ -95,6 +98,7 @@ class Services(DatabaseServices):
         self.portal_link = PortalLinks(token)
         self.idempotency = Idempotency(database, clock, entropy, keyring)
         self.export = Exports(database, clock, entropy, keyring)
+        self.contact = Contacts(database, clock, entropy, keyring, available=mails)
         self.endpoint = Endpoints(
             database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
         )

@@ -81,6 +81,10 @@ TABLES: Final = (
     Table("idempotency", None, None),  # by a walk
     Table("attempt_hour", queries.erase_attempt_hour, queries.left_attempt_hour),
     Table("background_task", queries.erase_background_task, queries.left_background_task),
+    # contacts first: then no notice is written for them
+    Table("contact", queries.erase_contact, queries.left_contact),
+    Table("notice", queries.erase_notice, queries.left_notice),
+    Table("mail", queries.erase_mail, queries.left_mail),
     Table("sandbox_counter", queries.erase_sandbox_counter, queries.left_sandbox_counter),
     Table("play_request", queries.erase_play_request, queries.left_play_request),
     Table("play_inbox", queries.erase_play_inbox, queries.left_play_inbox),

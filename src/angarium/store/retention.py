@@ -30,6 +30,9 @@ from angarium.store.stretch import LOWEST
 SLICE: Final = 2000  # rows that one statement deletes
 STRIDE: Final = 1000  # lanes that one statement reads
 LONGEST_FAULT: Final = timedelta(hours=1)  # since its process last wrote it
+LONGEST_NOTICE: Final = timedelta(days=7)  # that cannot be sent: its channel was removed
+LONGEST_DIGEST: Final = timedelta(days=2)  # longer than the windows in core/alert.py
+LONGEST_MAIL: Final = timedelta(days=2)  # longer than confirmations are counted and mails are tried
 LONGEST_TOKEN: Final = timedelta(days=3650)  # lifetime of a token; older cutoffs concern no token
 
 
@@ -164,6 +167,9 @@ RULES: Final = (
     Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
     # with the lanes that waited for it
     Rule("fault", queries.end_fault, lambda _, now: now - LONGEST_FAULT),
+    Rule("notice", queries.end_notice, lambda _, now: now - LONGEST_NOTICE),
+    Rule("digest", queries.end_digest, lambda _, now: now - LONGEST_DIGEST),
+    Rule("mail", queries.end_mail, lambda _, now: now - LONGEST_MAIL),
     # attempts that were in flight when the URL was replaced were recorded soon after
     Rule("former_url", queries.end_former_url, lambda kept, now: _oldest_day(kept, now) - timedelta(days=1)),
     Rule("endpoint", queries.end_endpoint, _oldest_day),

@@ -20,6 +20,12 @@ EVENTS: Final = {
     "address.refused": "a host name resolves to addresses that requests may not reach; only the log names "
     "them",
     "delivery.attempted": "one delivery attempt: its URL, its result and its duration",
+    "alert.broken": "an internal error prevented a mail; it is dropped",
+    "alert.dropped": "an alert could not be sent for a day; it is dropped",
+    "alert.failed": "an alert could not be sent; retried, and what the server said",
+    "alert.refused": "a mail server refused a mail permanently; its contact gets no more mail",
+    "alert.sent": "an alert was sent: its kind, and to whom",
+    "alert.waiting": "alerts wait for the database",
     "api.failed": "an internal error failed a request; the caller got a 500 without details",
     "attempt.broken": "an internal error prevented an attempt; the lane pauses and retries",
     "clock.jumped": "the database's clock and this process's clock diverged, as after sleep; the process "
@@ -91,6 +97,7 @@ EVENTS: Final = {
     "systemd.untold": "systemd could not be told the state of the service",
     "telemetry.failed": "an internal error prevented counting something; a metric may be too low",
     "task.failed": "an internal error made a background task fail",
+    "mail.printed": "a mail of `angarium dev`, which is not sent unless ANGARIUM_SMTP_URL is set",
     "maintenance.failed": "maintenance failed; retried",
 }
 """Every event name and its meaning. Names are stable, so alerts can rely on them."""

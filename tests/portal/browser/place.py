@@ -54,6 +54,8 @@ PLACES = (
     Place("play", "/play"),
     Place("play-inbox", "/play/{inbox}"),
     Place("activity", "/audit"),
+    Place("alerts", "/alerts"),
+    Place("alert-link", "//alerts/confirm/wrong", status=404),
     Place("nowhere", "/nowhere", status=404),
     Place("admin", "//admin"),
     Place("admin-endpoints", "//admin/endpoints"),

@@ -29,6 +29,7 @@ NOUNS: Final = (
     "delivery",
     "task",
     "inbox",
+    "contact",
     "portal_link",
     "session",
     "token",

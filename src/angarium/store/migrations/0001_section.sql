@@ -107,8 +107,13 @@ create table section.endpoint_health (
     run_since timestamptz,
     run_until timestamptz,
     clock_since timestamptz,
+    reported_since timestamptz,  -- `failing_since` of the failure that was last reported to people (store/alert.py)
     primary key (app_id, endpoint_id)
 );
+
+-- failing endpoints that were not reported yet
+create index endpoint_health_unreported on section.endpoint_health (failing_since)
+    where failing_since is not null and failing_since is distinct from reported_since;
 
 -- failing endpoints, those that have failed longest first
 create index endpoint_health_failing on section.endpoint_health (failing_since, endpoint_id)
@@ -531,6 +536,79 @@ create table section.play_request (
 
 -- finds requests to delete
 create index play_request_expiry on section.play_request (id);
+
+-- People who get alerts about the endpoints of an application. A pending contact gets nothing but a
+-- confirmation. `nonce`: of the confirmation link that is valid.
+create table section.contact (
+    app_id uuid not null,
+    id uuid not null,
+    org_id text not null,
+    email text not null,
+    kinds text[] not null check (kinds <@ '{endpoint.disabled,endpoint.failing,message.exhausted}'),
+    status text not null check (status in ('pending', 'active', 'unsubscribed', 'bouncing')),
+    nonce uuid,
+    bounce text,  -- what the mail server said when it refused a mail
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (app_id, id)
+);
+
+-- an address occurs once in an application
+create unique index contact_email on section.contact (app_id, lower(email));
+
+-- What happened at an endpoint and was not sent to a recipient yet: a contact, or a channel of the operator (the ids in
+-- core/alert.py). A notice is counted up until it becomes part of a mail.
+create table section.notice (
+    recipient_id uuid not null,
+    endpoint_id uuid not null,
+    kind text not null check (kind in ('endpoint.disabled', 'endpoint.failing', 'message.exhausted')),
+    app_id uuid not null,
+    count bigint not null check (count > 0),
+    code text,
+    first_at timestamptz not null,
+    last_at timestamptz not null,
+    primary key (recipient_id, endpoint_id, kind)
+);
+
+-- finds notices to delete
+create index notice_expiry on section.notice (last_at);
+
+-- The digests of a recipient so far; see Window in core/alert.py.
+create table section.digest (
+    recipient_id uuid primary key,
+    level smallint not null check (level >= 0),
+    next_at timestamptz not null
+);
+
+-- finds rows to delete
+create index digest_expiry on section.digest (next_at);
+
+-- Mails and calls of the operator's webhook. A mail that is being sent is due again after ten minutes, in case the process
+-- dies. Mails that were sent stay for two days, to limit confirmations; their content does not.
+create table section.mail (
+    id uuid primary key,  -- also of its Message-ID
+    recipient_id uuid not null,
+    app_id uuid,
+    email text,
+    kind text not null check (kind in ('confirmation', 'digest')),
+    content jsonb,
+    tries smallint not null default 0,
+    due_at timestamptz,  -- null: it was sent, refused or given up
+    created_at timestamptz not null
+);
+
+-- mails to send
+create index mail_due on section.mail (due_at) where due_at is not null;
+
+-- whether a recipient waits for a mail
+create index mail_waiting on section.mail (recipient_id) where due_at is not null;
+
+-- the confirmations of an application, and to an address, which are limited
+create index mail_application on section.mail (app_id, created_at) where kind = 'confirmation';
+create index mail_address on section.mail (lower(email), created_at) where kind = 'confirmation';
+
+-- finds mails to delete
+create index mail_expiry on section.mail (created_at);
 
 -- The audit log of this section; see control.audit.
 create table section.audit (

@@ -95,6 +95,24 @@ select count(*) from section.endpoint e join {table} r on {where} where e.app_id
 -- name: left_background_task$
 -- include: left_rows table=section.background_task where=app_id = :app_id
 
+-- name: erase_contact$
+-- include: erase_rows table=section.contact where=app_id = :app_id
+
+-- name: left_contact$
+-- include: left_rows table=section.contact where=app_id = :app_id
+
+-- name: erase_notice$
+-- include: erase_rows table=section.notice where=app_id = :app_id
+
+-- name: left_notice$
+-- include: left_rows table=section.notice where=app_id = :app_id
+
+-- name: erase_mail$
+-- include: erase_rows table=section.mail where=app_id = :app_id
+
+-- name: left_mail$
+-- include: left_rows table=section.mail where=app_id = :app_id
+
 -- name: erase_sandbox_counter$
 -- include: erase_rows table=section.sandbox_counter where=app_id = :app_id
 

@@ -71,6 +71,18 @@ select count(*) from gone;
 -- Faults that their processes have not written since a time, with the lanes that waited for them.
 -- include: end_rows table=section.fault where=noted_at < :before order=noted_at
 
+-- name: end_notice$
+-- Notices that were not sent for a long time.
+-- include: end_rows table=section.notice where=last_at < :before order=last_at
+
+-- name: end_digest$
+-- Windows of recipients that got nothing for a long time.
+-- include: end_rows table=section.digest where=next_at < :before order=next_at
+
+-- name: end_mail$
+-- Mails that were written before a time.
+-- include: end_rows table=section.mail where=created_at < :before order=created_at
+
 -- name: end_former_url$
 -- URLs that were replaced before a time.
 -- include: end_rows table=section.former_url where=replaced_at < :before order=replaced_at

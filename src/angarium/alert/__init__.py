@@ -1,0 +1,1 @@
+"""Writes and sends alerts to people: mails over SMTP, and calls of the operator's webhook."""

@@ -1,0 +1,173 @@
+"""Composes what an alert says, independent of whether it becomes a mail or a call of a webhook.
+
+It names endpoints, failures and what to do, never payloads, secrets or whole URLs. Names that customers chose
+are made one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from angarium.alert.text import t
+from angarium.core import ids
+from angarium.core.alert import AlertKind, Digest, Entry, Sum
+from angarium.core.contact import one_line
+from angarium.core.failure import kind_of
+from angarium.core.nouns import DisabledReason
+
+_KEYS: Final = {
+    AlertKind.DISABLED: "disabled",
+    AlertKind.FAILING: "failing",
+    AlertKind.EXHAUSTED: "exhausted",
+}
+_REASONS: Final = frozenset({DisabledReason.FAILING, DisabledReason.GONE})
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A link with its label."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An endpoint: its name, and what is to be known of it."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The endpoints of one kind."""
+
+    title: str
+    step: str
+    items: tuple[Item, ...]
+    more: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is said. `footer`: texts, or links."""
+
+    subject: str
+    lead: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+    action: Action | None = None
+    after: tuple[str, ...] = ()
+    footer: tuple[str | Action, ...] = ()
+    unsubscribe: str | None = None  # the URL, for the header
+
+
+def confirmation(product: str, application: str, url: str) -> Letter:
+    """Asks the owner of an address whether it may get alerts."""
+    product, application = one_line(product), one_line(application)
+    return Letter(
+        t("subject.confirm", application=application),
+        (t("lead.confirm", product=product, application=application),),
+        action=Action(t("action.confirm"), url),
+        after=(t("lead.confirm_ignore"),),
+    )
+
+
+def trial() -> Letter:
+    """A test, for an operator."""
+    return Letter(t("subject.test"), (t("lead.test"),))
+
+
+def for_contact(digest: Digest, prefix: str, unsubscribe: str, portal: str | None) -> Letter:
+    """A digest for a contact of an application.
+
+    `prefix`: of the product's endpoint ids. `portal`: the URL of the application's pages.
+    """
+    application = one_line(digest.entries[0].application)
+    return Letter(
+        t("subject.of", what=_subject(digest), application=application),
+        (t("lead.contact", application=application),),
+        _groups(digest, lambda one: t("entry.named", name=one_line(one.name), ref=_ref(one, prefix))),
+        None if portal is None else Action(t("action.portal"), portal),
+        footer=(
+            t("footer.why", application=application),
+            t("footer.digest"),
+            Action(t("footer.unsubscribe"), unsubscribe),
+        ),
+        unsubscribe=unsubscribe,
+    )
+
+
+def for_operator(digest: Digest, admin: str | None) -> Letter:
+    """A digest for the operator, of all applications."""
+    names = {one_line(one.application) for one in digest.entries}
+    subject = _subject(digest)
+    if len(names) == 1:
+        subject = t("subject.of", what=subject, application=names.pop())
+    return Letter(
+        subject,
+        (t("lead.operator"),),
+        _groups(
+            digest,
+            lambda one: t(
+                "entry.owned",
+                application=one_line(one.application),
+                name=one_line(one.name),
+                ref=_ref(one, ids.ENDPOINT),
+            ),
+        ),
+        None if admin is None else Action(t("action.admin"), admin),
+        footer=(t("footer.operator"), t("footer.digest")),
+    )
+
+
+def _ref(entry: Entry, prefix: str) -> str:
+    return ids.text(prefix, entry.endpoint_id)
+
+
+def _subject(digest: Digest) -> str:
+    """The most severe kind, with its count."""
+    kind = next(kind for kind in _KEYS if kind in digest.sums)
+    found = digest.sums[kind]
+    return t(f"subject.{_KEYS[kind]}", found.count if kind is AlertKind.EXHAUSTED else found.endpoints)
+
+
+def _groups(digest: Digest, title: Callable[[Entry], str]) -> tuple[Group, ...]:
+    return tuple(_each(digest.entries, digest.sums, title))
+
+
+def _each(
+    entries: list[Entry], sums: Mapping[AlertKind, Sum], title: Callable[[Entry], str]
+) -> Iterator[Group]:
+    for kind, key in _KEYS.items():
+        named = [one for one in entries if one.kind is kind]
+        if not named:
+            continue
+        rest = sums[kind].endpoints - len(named)
+        yield Group(
+            t(f"group.{key}", sums[kind].endpoints),
+            t(f"step.{key}"),
+            tuple(Item(title(one), tuple(_lines(one))) for one in named),
+            t("group.more", rest) if rest > 0 else None,
+        )
+
+
+def _lines(entry: Entry) -> Iterator[str]:
+    first, last = (
+        f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (entry.first_at, entry.last_at)
+    )
+    when = t("entry.time", first=first) if first == last else t("entry.times", first=first, last=last)
+    if entry.kind is AlertKind.EXHAUSTED:
+        when = f"{t('entry.messages', entry.count)}, {when}"
+    yield when
+    if entry.code is None:
+        return
+    if entry.kind is AlertKind.DISABLED:
+        if entry.code in _REASONS:
+            yield t(f"reason.{entry.code}")
+        return
+    kind = kind_of(entry.code)
+    yield t("entry.failure", title=kind.title, advice=kind.advice)
