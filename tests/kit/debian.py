@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,9 @@ ON_DEMAND: Final = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-conta
 """What `make image-check` and `make systemd-check` need beside these."""
 SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
+UNPACKED: Final = {"prometheus": "prometheus", "promtool": "prometheus"}
+"""Programs that are unpacked from their packages, which would start a service if they were installed."""
+_UNPACK_TO: Final = Path(sys.prefix) / "debian"
 _SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _INSTALL_DEADLINE: Final = 1200.0
 
@@ -64,6 +68,29 @@ def ensure(program: str) -> Path:
     return found
 
 
+def unpacked(program: str) -> Path:
+    """The path of a program of `UNPACKED`, from its package if it is not installed."""
+    package = UNPACKED[program]
+    kept = _UNPACK_TO / package
+    for _ in range(2):
+        for found in (_found(program), kept / program):
+            if found is not None and found.exists():
+                return found
+        print(f"unpacking {package} for the tests ...", file=sys.stderr)  # noqa: T201
+        with tempfile.TemporaryDirectory() as name:
+            for command in (
+                ("apt-get", "-qq", "download", package),
+                ("sh", "-c", "dpkg-deb -x *.deb unpacked"),
+            ):
+                subprocess.run(command, cwd=name, stdout=sys.stderr, timeout=_INSTALL_DEADLINE, check=False)
+            if (programs := Path(name) / "unpacked/usr/bin").exists():
+                shutil.copytree(programs, kept, dirs_exist_ok=True)
+    raise MissingProgramError(
+        f"the tests need {program}, of Debian's package {package}, and `apt-get download` did not get it; "
+        "install it by hand"
+    )
+
+
 def services() -> list[Path]:
     """The programs of `SERVICES`, in that order."""
     found = [_found(program) for program in SERVICES]
@@ -88,5 +115,7 @@ if __name__ == "__main__":
     try:
         for one in PACKAGES:
             print(ensure(one))  # noqa: T201
+        for one in UNPACKED:
+            print(unpacked(one))  # noqa: T201
     except MissingProgramError as error:
         sys.exit(str(error))

@@ -206,7 +206,7 @@ SECTIONS: Final = {
             "job_last_success_timestamp_seconds",
             "When a periodic job last succeeded: tasks (every 10 s), partitions and retention (every "
             "minute), statistics (every 5 s), gauges (of the database, every 15 s). 0: not since the start.",
-            "job",
+            "job_name",
             across=Across.MAX,
         ),
     ),
