@@ -33,6 +33,8 @@ from angarium.service.contact import Contacts
 from angarium.store import alert, complete
 from angarium.store import contact as contact_store
 from angarium.store.database import Database
+from angarium.store.guard import Guard
+from angarium.store.installation import RestoreHold
 from tests.kit import mail as kit
 from tests.kit.clock import ManualClock
 from tests.kit.patience import until
@@ -303,6 +305,17 @@ async def test_exhausted_deliveries_and_disabled_endpoints_are_noted_with_the_co
         rows = await world.fetch("select kind, code from notice order by 1, 2")
         assert ("endpoint.disabled", "gone") in [tuple(row) for row in rows]
         assert ("message.exhausted", "http_500") in [tuple(row) for row in rows]
+
+
+async def test_alerts_wait_while_a_restored_database_is_held(world: World) -> None:
+    guard = Guard()
+    async with world.dispatching(guard=guard) as dispatcher:
+        await until(lambda: dispatcher.sends_alerts)
+        now = datetime_at(world.clock.now())
+        guard.hold = RestoreHold(since=now, restored_to=now, accepting=False)
+        assert not dispatcher.sends_alerts
+        guard.hold = None
+        assert dispatcher.sends_alerts
 
 
 async def test_without_channels_nothing_is_noted(world: World) -> None:

@@ -129,7 +129,9 @@ class Dispatcher:
         )
         self._maintenance = Maintenance(database, clock, self._leads, retention, events)
         self._stats_recorder = StatsRecorder(database, clock, events)
-        self._alert_sender = AlertSender(database, clock, entropy, self._leads, keyring, products, channels)
+        self._alert_sender = AlertSender(
+            database, clock, entropy, lambda: self.sends_alerts, keyring, products, channels
+        )
         self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
 
     @property
@@ -141,6 +143,12 @@ class Dispatcher:
     def waiting(self) -> StoreReason | None:
         """Why outcomes wait for the database; None if they do not."""
         return self._completer.waiting
+
+    @property
+    def sends_alerts(self) -> bool:
+        """Whether this process sends alerts: one does, and none while a restored database is held, whose
+        alerts were perhaps sent before."""
+        return self._leads() and self._guard.hold is None
 
     @property
     def ownership(self) -> Ownership:
