@@ -106,7 +106,9 @@ def base(image: str, place: Path) -> None:
         part = archive.with_suffix(".part.tar")
         program = str(ensure("mmdebstrap"))
         left_out = [f"--dpkgopt=path-exclude=/usr/share/{one}/*" for one in ("doc", "info", "locale", "man")]
-        _run((program, "--quiet", "--variant=minbase", *left_out, suite, str(part), mirror()), dict(os.environ))
+        _run(
+            (program, "--quiet", "--variant=minbase", *left_out, suite, str(part), mirror()), dict(os.environ)
+        )
         part.rename(archive)
     place.mkdir(parents=True)
     _run(("tar", "-xf", str(archive), "-C", str(place), "--exclude=./dev/*"), dict(os.environ))
