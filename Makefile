@@ -66,10 +66,9 @@ demo: setup
 serve: setup
 	@$(BIN)/angarium dev
 
-# PgBouncer, PostgreSQL 15, systemd and others, of Debian's packages; Helm, built from its source
+# PgBouncer, PostgreSQL 15, systemd and others, of Debian's packages
 tools: setup
 	@$(BIN)/python -m tests.kit.debian > /dev/null
-	@$(BIN)/python -m tests.kit.helm > /dev/null
 
 # the browser of the browser tests: one that is there, or Debian's package
 chromium: setup
@@ -78,13 +77,15 @@ chromium: setup
 # all together, a file at a time: the fault tests mostly wait, which leaves the processors to the others.
 # What compares delays runs by itself.
 test: setup chromium tools
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py --ignore tests/deploy/test_chart.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 	ANGARIUM_TEST_POSTGRESQL=15 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(ON_15)
 
-# everything in deploy/ that can be checked without a container engine and a cluster; `make test` runs it too
+# everything in deploy/ that can be checked without a container engine and a cluster. `make test` runs it too, except
+# for the tests of the chart: they need Helm, which is built from its source once, in some minutes
 deploy-check: setup tools
-	$(BIN)/python -m pytest -q tests/deploy
+	@$(BIN)/python -m tests.kit.helm > /dev/null
+	$(BIN)/python -m pytest -q -n 2 tests/deploy
 
 # Angarium and its PostgreSQL by Docker Compose; see docs/deploying.md
 compose:

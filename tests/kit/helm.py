@@ -23,8 +23,8 @@ VERSION: Final = "v3.22.0"
 SOURCE: Final = f"helm.sh/helm/v3/cmd/helm@{VERSION}"
 LOCK: Final = Path(__file__).parents[2] / "requirements" / "go.lock"
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "angarium"
-_GO: Final = (1, 21)
-"""The oldest Go that takes the one of a module's go.mod."""
+_GO: Final = (1, 26)
+"""The oldest Go that builds this version. A Go does not fetch another one."""
 _DEADLINE: Final = 1800.0
 
 
@@ -50,7 +50,7 @@ def _build(target: Path) -> None:
     try:
         done = subprocess.run(
             command,
-            env={**os.environ, "GOBIN": str(place), "CGO_ENABLED": "0", "GOTOOLCHAIN": "auto"},
+            env={**os.environ, "GOBIN": str(place), "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"},
             stdout=sys.stderr,
             timeout=_DEADLINE,
             check=False,
@@ -79,7 +79,7 @@ def _go() -> Path:
     go = place / "go" / "bin" / "go"
     if not go.exists():
         raise MissingProgramError(
-            "the tests need Helm 3, or Go 1.21 or newer to build it, and has neither; install one of them"
+            "the tests need Helm 3, or Go 1.26 or newer to build it, and has neither; install one of them"
         )
     for one in (go, *(place / "go" / "pkg" / "tool").rglob("*")):
         if one.is_file():
