@@ -186,7 +186,7 @@ def boundaries(operation: Any) -> Iterator[Any]:
 def place(case: Any, world: dict[str, str]) -> None:
     """Let the path name things that exist."""
     if case.path_parameters:
-        case.path_parameters = {name: world[name] for name in case.path_parameters if name in world}
+        case.path_parameters = {name: world.get(name, value) for name, value in case.path_parameters.items()}
 
 
 def about(case: Any, world: dict[str, str]) -> None:
