@@ -175,7 +175,7 @@ async def test_objects_of_another_application_are_not_found(house: House) -> Non
     for headers in (bearer(token.for_application(ORG, house.app_id)), bearer(token.for_organization(ORG))):
         for (method, path), (needed, body) in NATIVE.items():
             inside = path.removeprefix(APP)
-            if inside == path or "{" not in inside:
+            if inside == path or "{" not in inside.replace("{kind}", ""):  # a kind is no object
                 continue
             if method == "PUT" and path == ENDPOINT:
                 continue  # would make it
