@@ -35,7 +35,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LetterItem:
     """An endpoint: its name, and what is to be known of it."""
 
     title: str
@@ -48,7 +48,7 @@ class Group:
 
     title: str
     step: str
-    items: tuple[Item, ...]
+    items: tuple[LetterItem, ...]
     more: str | None = None
 
 
@@ -150,7 +150,7 @@ def _each(
         yield Group(
             t(f"group.{key}", sums[kind].endpoints),
             t(f"step.{key}"),
-            tuple(Item(title(one), tuple(_lines(one))) for one in named),
+            tuple(LetterItem(title(one), tuple(_lines(one))) for one in named),
             t("group.more", rest) if rest > 0 else None,
         )
 

@@ -13,7 +13,7 @@ from angarium.cli.configuration.fault import Path
 from angarium.cli.configuration.field import KEEP, Reference, Secret, same
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY, TOP, filled
 from angarium.cli.configuration.plan import HIDDEN, Action, Plan, plan
-from angarium.cli.configuration.state import Item, State, read, written
+from angarium.cli.configuration.state import ConfigItem, State, read, written
 from angarium.cli.configuration.text import Text
 
 NAMES = st.sampled_from(["a", "b", "c.d", "e-f"])
@@ -153,7 +153,7 @@ class Server:
             found["headers"] = {name: value_of(value) for name, value in fields["headers"].items()}
         return found
 
-    def has(self, item: Item) -> bool:
+    def has(self, item: ConfigItem) -> bool:
         """Whether an object is as it is wanted."""
         values, stored = self._values(item.fields), self.stored[item.path]
         return all(same(one, stored[name]) for name, one in values.items())

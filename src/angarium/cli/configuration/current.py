@@ -11,7 +11,7 @@ from angarium.cli.configuration.fault import Faults, Path
 from angarium.cli.configuration.field import KEEP, Noun, Reference
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
 from angarium.cli.configuration.plan import HIDDEN, NO_PROFILE
-from angarium.cli.configuration.state import Item, State
+from angarium.cli.configuration.state import ConfigItem, State
 from angarium.client.angarium import Angarium
 from angarium.client.error import Refused
 
@@ -97,7 +97,7 @@ def differing(
     return found
 
 
-def _asked(item: Item, before: Item, values: Mapping[Path, str]) -> dict[str, Any]:
+def _asked(item: ConfigItem, before: ConfigItem, values: Mapping[Path, str]) -> dict[str, Any]:
     """What the server is asked to compare."""
     asked: dict[str, Any] = {}
     url = item.fields["url"]
@@ -157,7 +157,7 @@ def _endpoints(client: Angarium, found: Current, section: Path, headers: bool | 
         found.state.add(ENDPOINT, path, fields)
 
 
-def _all_keys(client: Angarium, found: Current, apps: Mapping[str, str]) -> list[Item]:
+def _all_keys(client: Angarium, found: Current, apps: Mapping[str, str]) -> list[ConfigItem]:
     """Living keys. Of several with the same name, the last counts."""
     uids = {app_id: uid for uid, app_id in apps.items()}
     for one in client.call("GET", "/auth/credential")["data"]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from angarium.cli.configuration.fault import Fault, Path
 from angarium.cli.configuration.field import KEEP, Noun, Reference, Secret, same
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
-from angarium.cli.configuration.state import PART, Item, State
+from angarium.cli.configuration.state import PART, ConfigItem, State
 
 ORDER: Final = (EVENT_TYPE, APPLICATION, ENDPOINT, KEY)
 PROFILE: Final = (PART, "profile")
@@ -115,12 +115,15 @@ def _organization(wanted: State, current: State) -> tuple[list[Step], list[Fault
 
 
 def _step(
-    action: Action, item: Item, changes: tuple[Change, ...] = (), fields: Mapping[str, Any] | None = None
+    action: Action,
+    item: ConfigItem,
+    changes: tuple[Change, ...] = (),
+    fields: Mapping[str, Any] | None = None,
 ) -> Step:
     return Step(action, item.noun.name, item.title, item.path, changes, fields)
 
 
-def _created(item: Item) -> list[Change]:
+def _created(item: ConfigItem) -> list[Change]:
     found = [
         Change(one.name, None, item.fields[one.name])
         for one in item.noun.fields
@@ -132,7 +135,7 @@ def _created(item: Item) -> list[Change]:
     return found + [Change(f"headers.{name}", None, value) for name, value in headers.items()]
 
 
-def _changed(item: Item, before: Item, differing: Collection[Path]) -> list[Change]:
+def _changed(item: ConfigItem, before: ConfigItem, differing: Collection[Path]) -> list[Change]:
     found = []
     for one in item.noun.fields:
         if one.name not in item.fields:
@@ -173,7 +176,7 @@ def kept_headers(headers: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _valueless(item: Item, headers: Mapping[str, Any]) -> list[Fault]:
+def _valueless(item: ConfigItem, headers: Mapping[str, Any]) -> list[Fault]:
     """Headers whose values should stay, and that are not there."""
     there = {name.lower() for name in headers}
     words = "there is no value to keep; give {env: NAME} or {file: PATH}"
@@ -181,7 +184,7 @@ def _valueless(item: Item, headers: Mapping[str, Any]) -> list[Fault]:
     return [Fault((*item.path, "headers", name), words) for name in names]
 
 
-def _fixed(item: Item, changes: tuple[Change, ...]) -> list[Fault]:
+def _fixed(item: ConfigItem, changes: tuple[Change, ...]) -> list[Fault]:
     return [
         Fault(
             (*item.path, one.field),
@@ -193,7 +196,7 @@ def _fixed(item: Item, changes: tuple[Change, ...]) -> list[Fault]:
     ]
 
 
-def _surplus(noun: Noun, wanted: State, current: State) -> list[Item]:
+def _surplus(noun: Noun, wanted: State, current: State) -> list[ConfigItem]:
     """What is there and in a section of the files, but not in the files. What is archived is gone already."""
     return [
         item

@@ -21,7 +21,7 @@ PART: Final = "organization"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ConfigItem:
     """An object: its noun, its path such as ("applications", "acme"), and its fields."""
 
     noun: Noun
@@ -43,13 +43,13 @@ class State:
     """What an organization has or should have. `organization`: its fields. `sections`: their paths."""
 
     organization: dict[str, Any] = field(default_factory=dict)
-    items: dict[Path, Item] = field(default_factory=dict)
+    items: dict[Path, ConfigItem] = field(default_factory=dict)
     sections: set[Path] = field(default_factory=set)
 
     def add(self, noun: Noun, path: Path, fields: Mapping[str, Any]) -> None:
-        self.items[path] = Item(noun, path, fields)
+        self.items[path] = ConfigItem(noun, path, fields)
 
-    def of(self, noun: Noun) -> Iterator[Item]:
+    def of(self, noun: Noun) -> Iterator[ConfigItem]:
         return (one for one in self.items.values() if one.noun is noun)
 
 
@@ -81,7 +81,7 @@ def written(state: State) -> dict[str, Any]:
     return found
 
 
-def _shortened(item: Item) -> dict[str, Any]:
+def _shortened(item: ConfigItem) -> dict[str, Any]:
     return {
         one.name: _plain(item.fields[one.name])
         for one in item.noun.fields
