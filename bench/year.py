@@ -81,8 +81,10 @@ group by 1 order by 1
 _DAILY: Final = (
     "insert into audit (org_id, id, app_id, actor, action)"
     " select $1::text, new_id($3), $2::uuid, 'system', 'a.b' from generate_series(1, 5)",
-    "insert into background_task (id, org_id, app_id, kind, status, arguments, created_at, updated_at)"
-    " select new_id($3), $1::text, $2::uuid, 'delivery.resend', one, '{}', $3, $3"
+    "insert into background_task"
+    " (id, org_id, app_id, kind, status, error, arguments, created_at, updated_at)"
+    " select new_id($3), $1::text, $2::uuid, 'delivery.resend', one,"
+    " case when one = 'failed' then 'internal' end, '{}', $3, $3"
     " from unnest(array['finished', 'failed', 'canceled']) one",
     "insert into revoked_token (digest, expires_at)"
     " select uuid_send(gen_random_uuid()), $3::timestamptz + interval '7 days'"

@@ -28,6 +28,8 @@ COMMANDS = {
     "verify": OVER_THE_API,
     "sign": HERE,
     "doctor": LOOKS,
+    "health": LOOKS,
+    "alert test": "sends to the operator's own channels",
     "init": HERE,
     "serve": STARTS,
     "dev": STARTS,

@@ -49,6 +49,7 @@ OBJECTS = {
 ELSEWHERE = {
     "key check", "key rewrap", "profile check", "profile list", "profile show", "profile install", "settings",
     "verify", "sign", "doctor", "init", "dev", "diff", "export", "event-type export",
+    "health", "alert test", "restore begin", "restore reconcile", "restore apply",
 }  # fmt: skip
 CHANGING = {
     "application create", "application update", "application delete", "application link",

@@ -57,7 +57,7 @@ def test_a_success_delivers_whatever_came_before(state: State, manual: bool, tes
 @pytest.mark.parametrize("test", [False, True])
 @pytest.mark.parametrize("failures", [0, 1, 2])
 def test_a_failure_on_our_side_changes_nothing(state: State, manual: bool, test: bool, failures: int) -> None:
-    assert len(OURS) == 5
+    assert len(OURS) == 6
     for came in OURS:
         following = follows(came, state, manual=manual, test=test, failures=failures)
         assert following == Transition(Move.WAIT, Effect.NONE)
