@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from angarium.core import timestamp
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Endpoint
 from angarium.store import audit
@@ -131,7 +132,7 @@ async def audit_records(conn: Connection, of: Subject, cursor: Cursor) -> Page:
 
 
 async def statistics(conn: Connection, of: Subject, cursor: Cursor) -> Page:
-    endpoint_id, hour = (UUID(cursor[0]), datetime.fromisoformat(cursor[1])) if cursor else (LOWEST, _EPOCH)
+    endpoint_id, hour = (UUID(cursor[0]), timestamp.parse(cursor[1])) if cursor else (LOWEST, _EPOCH)
     rows = queries.export_statistics(conn, app_id=of.app_id, endpoint_id=endpoint_id, hour=hour, limit=ROWS)
     return _page([row async for row in rows], ROWS, "endpoint_id", "hour")
 

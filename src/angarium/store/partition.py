@@ -143,7 +143,7 @@ def _name(parent: str, day: datetime) -> str:
 
 
 def _day_named(name: str) -> datetime:
-    return datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC)
+    return datetime(int(name[-8:-4]), int(name[-4:-2]), int(name[-2:]), tzinfo=UTC)
 
 
 def _bound_of_ids(day: datetime) -> str:
