@@ -74,14 +74,25 @@ async def world(api: httpx.AsyncClient, fresh: str) -> dict[str, str]:
     endpoint = await made(api, f"/app/{app}/endpoint", {"url": "http://127.0.0.1:9/"})
     await api.post("/event-type", json={"name": fresh, "description": "Hostile"})
     message = await made(api, f"/app/{app}/msg", {"eventType": fresh, "payload": {}})
-    return {"app_id": app, "endpoint_id": endpoint, "event_type_name": fresh, "msg_id": message}
+    return {
+        "app_id": app,
+        "endpoint_id": endpoint,
+        "event_type_name": fresh,
+        "msg_id": message,
+        "kind": "message",
+    }
 
 
 async def test_hostile_text_in_every_place_is_refused(
     server: Server, api: httpx.AsyncClient, fresh: str
 ) -> None:
     document = (await api.get("/openapi.json")).json()
-    nothing = {"attempt_id": "atmpt_none", "task_id": "qtask_none", "inbox_id": "play_none"}
+    nothing = {
+        "attempt_id": "atmpt_none",
+        "task_id": "qtask_none",
+        "inbox_id": "play_none",
+        "contact_id": "contact_none",
+    }
     known = await world(api, fresh) | nothing
     headers = {"authorization": f"Bearer {server.token}"}
     async with aiohttp.ClientSession(headers=headers) as session:  # faster than httpx, which counts here
