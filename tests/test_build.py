@@ -35,7 +35,7 @@ def test_a_private_key_makes_tokens_that_its_public_key_verifies() -> None:
 
 @pytest.mark.parametrize("secret", ["-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----"])
 def test_a_pem_that_cannot_be_read_is_a_wrong_setting(secret: str) -> None:
-    with pytest.raises(SettingsError, match="ANGARIUM_JWT_SECRET is not a valid PEM key"):
+    with pytest.raises(SettingsError, match="ANGARIUM_JWT_SECRET has a key that is not valid PEM"):
         build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": secret}))
 
 
