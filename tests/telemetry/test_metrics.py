@@ -255,7 +255,7 @@ async def test_what_runs_beside_is_measured_until_the_process_stops(world: World
 
 
 def succeeded(measurement: Measurement, job: str) -> bool:
-    return bool(shown(measurement).get("job_last_success_timestamp_seconds", job=job))
+    return bool(shown(measurement).get("job_last_success_timestamp_seconds", job_name=job))
 
 
 async def test_jobs_tell_when_they_last_succeeded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
