@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import count
 
-Answers = Mapping[str, Callable[[], bytes]]
+Handlers = Mapping[str, Callable[[], bytes]]
 
 
 class Channel:
@@ -59,7 +59,7 @@ class Channel:
 
 
 @contextlib.asynccontextmanager
-async def answering(own: socket.socket | None, answers: Answers) -> AsyncIterator[None]:
+async def answering(own: socket.socket | None, answers: Handlers) -> AsyncIterator[None]:
     """The child's end: answer questions meanwhile. None: there is no supervisor."""
     if own is None:
         yield
@@ -71,7 +71,7 @@ async def answering(own: socket.socket | None, answers: Answers) -> AsyncIterato
         task.cancel()
 
 
-async def _answer(own: socket.socket, answers: Answers) -> None:
+async def _answer(own: socket.socket, answers: Handlers) -> None:
     reader, writer = await asyncio.open_connection(sock=own)
     try:
         while line := await reader.readline():

@@ -156,7 +156,7 @@ async def work(
     vitals = vitals or Vitals()
     listening = None if listener is None else url_of(listener)
     measurement = Measurement(role, settings.metrics_applications) if settings.ops_listen else None
-    answers: channel.Answers = {}
+    answers: channel.Handlers = {}
     if measurement is not None:
         registry = measurement.registry
         answers = {"metrics": lambda: encoded(registry.snapshot())}
