@@ -1,4 +1,4 @@
-"""Answers the probes of a process from facts about it: has it started, does it live, is it ready?
+"""Decides what the probes of a process answer, from facts about it: has it started, is it alive, is it ready?
 
 - Startup: the settings, the secrets, the schema, and a first connection to the database.
 - Liveness: a restart would help. It never depends on the database. A connection counts as stuck only while a
