@@ -24,7 +24,7 @@ import structlog
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.alert import AlertKind, Audience, Notice, Recipient, Window
+from angarium.core.alert import AlertKind, Audience, DigestWindow, Notice, Recipient
 from angarium.core.failure import kind_of
 from angarium.core.health import Health
 from angarium.core.hourly_stats import HourlyStats
@@ -211,7 +211,7 @@ class Year:
         told = Audience((Recipient.MAIL,))
         await alert.add(connection, [Notice(gone.id, left[1].id, AlertKind.FAILING, 1, None)], told, now)
         recipient = self._world.new_id()
-        await alert.open_window(connection, recipient, Window(1, now))
+        await alert.open_window(connection, recipient, DigestWindow(1, now))
         await alert.write(connection, self._world.new_id(), recipient, alert.DIGEST, now)
         process = f"killed-{now}"
         await our_fault.note(connection, process, [FaultRow(process, "internal", now, 1)], now)

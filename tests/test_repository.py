@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,8 @@ GITHUB: Final = ROOT / ".github"
 FORMS: Final = [path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
 FIELDS: Final = {"markdown", "input", "textarea", "dropdown", "checkboxes"}
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SOURCE: Final = ROOT / "src" / "angarium"
+STAND_ALONE: Final = {"client", "outbox", "receiver", "testing"}  # packages of their own
 LANGUAGE: Final = "Programming Language :: Python :: "
 
 
@@ -125,3 +129,15 @@ def test_what_contributors_are_told_to_run_exists() -> None:
     paths = re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert len(paths) > 10
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_a_class_name_means_one_class() -> None:
+    found = defaultdict(list)
+    for path in SOURCE.rglob("*.py"):
+        module = path.relative_to(SOURCE)
+        if module.parts[0] not in STAND_ALONE:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    found[node.name].append(str(module))
+    assert len(found) > 500
+    assert {name: modules for name, modules in found.items() if len(modules) > 1} == {}

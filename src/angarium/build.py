@@ -407,7 +407,7 @@ def channels(
     """Where alerts to people go. `base`: the URL of links in mails. `sandbox`: mails are logged if there is
     no mail server. The stack closes connections."""
     from angarium.alert.channel import Channels, MailLog
-    from angarium.alert.hook import Form, Webhook
+    from angarium.alert.hook import HookForm, Webhook
     from angarium.alert.smtp import MailChannel, MailServer, Smtp
     from angarium.dispatch.url_check_transport import UrlCheckTransport
 
@@ -416,7 +416,9 @@ def channels(
         mail = Smtp(MailServer.of(settings.smtp_url.get_secret_value()))
     webhook = post = None
     if settings.alert_webhook_url is not None:
-        webhook = Webhook(settings.alert_webhook_url.get_secret_value(), Form(settings.alert_webhook_form))
+        webhook = Webhook(
+            settings.alert_webhook_url.get_secret_value(), HookForm(settings.alert_webhook_form)
+        )
         transport = UrlCheckTransport(policy=ANYWHERE, response_limit=1024, connections=2)
         stack.push_async_callback(transport.close)
         post = transport.post

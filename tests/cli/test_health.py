@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from angarium.cli.health import Asked
+from angarium.cli.health import ProbeName
 from angarium.core.probe import ADVICE, Link, Probe, StartStep
 from angarium.server.presence import Presence
 from angarium.server.systemd import ServiceManager
@@ -75,7 +75,7 @@ async def test_health_needs_no_proxy() -> None:
 
 
 def test_health_asks_the_probes_that_there_are() -> None:
-    assert list(map(str, Asked)) == list(map(str, Probe))
+    assert list(map(str, ProbeName)) == list(map(str, Probe))
 
 
 async def test_the_doctor_explains_each_probe_and_each_failing_check() -> None:

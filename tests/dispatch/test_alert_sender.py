@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from angarium.alert.channel import Channels
-from angarium.alert.hook import Form, Webhook
+from angarium.alert.hook import HookForm, Webhook
 from angarium.alert.mail import Mail
 from angarium.alert.smtp import MailServer, SendResult, Smtp
 from angarium.clock import datetime_at
@@ -470,7 +470,7 @@ async def test_the_operators_webhook_is_called_and_tried_again(database: Databas
     transport = UrlCheckTransport(policy=ANYWHERE, response_limit=100)
     async with Receiver() as receiver:
         receiver.plan(Reply(503))
-        webhook = Webhook(receiver.url, Form.SLACK)
+        webhook = Webhook(receiver.url, HookForm.SLACK)
         async with at_desk(database, mail=None, webhook=webhook, post=transport.post) as desk:
             await desk.note()
             await desk.after(0)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from angarium.telemetry.catalogue import CATALOGUE
-from angarium.telemetry.registry import PREFIX, Kind
+from angarium.telemetry.registry import PREFIX, MetricType
 from tests.kit.debian import unpacked
 from tests.test_docs import anchors
 
@@ -33,7 +33,7 @@ def unknown(expression: str) -> list[str]:
     wrong = []
     for metric, labels in re.findall(rf"\b{PREFIX}(\w+)(?:{{([^}}]*)}})?", expression):
         family = CATALOGUE.get(metric) or CATALOGUE.get(_SUFFIX.sub("", metric))
-        if family is None or (family.name != metric) != (family.kind is Kind.HISTOGRAM):
+        if family is None or (family.name != metric) != (family.kind is MetricType.HISTOGRAM):
             wrong.append(metric)
             continue
         known = {*family.shown_labels, "job", "instance", "le"}

@@ -85,15 +85,15 @@ def test_a_schema_that_refers_to_itself_is_shown_once_and_marked() -> None:
     assert not bare.fields
 
 
-def counted(field: schema_tree.Field) -> int:
+def counted(field: schema_tree.SchemaField) -> int:
     return sum(1 + counted(one) for one in field.fields)
 
 
-def cuts(field: schema_tree.Field) -> int:
+def cuts(field: schema_tree.SchemaField) -> int:
     return field.cut + sum(map(cuts, field.fields))
 
 
-def bounded(schema: dict[str, Any]) -> schema_tree.Field:
+def bounded(schema: dict[str, Any]) -> schema_tree.SchemaField:
     """The tree, made with a bounded number of function calls: the cost of a page on any machine."""
     calls = 0
 

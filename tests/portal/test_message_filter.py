@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.portal.customer import message_filter
-from angarium.portal.customer.message_filter import Asked
+from angarium.portal.customer.message_filter import RequestedFilter
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.words import answered, failure_title, kind_words
 
@@ -21,7 +21,7 @@ AT = datetime.fromtimestamp(NOW, UTC)
 ENDPOINT = UUID(int=7)
 
 
-def read(*pairs: tuple[str, str], prefix: str = "msg_", now: float = NOW) -> Asked:
+def read(*pairs: tuple[str, str], prefix: str = "msg_", now: float = NOW) -> RequestedFilter:
     return message_filter.read(Form(list(pairs)), now, prefix, {"ep_1": ENDPOINT}.get)
 
 

@@ -188,7 +188,7 @@ async def furnish(world: World, services: Services, url: str, mark: str) -> tupl
 
 async def counts(world: World, app_id: UUID) -> dict[str, int]:
     async with world.database.connection() as connection:
-        return await erase.left(connection, erase.Subject(ORG, app_id))
+        return await erase.left(connection, erase.ErasedApplication(ORG, app_id))
 
 
 async def test_every_table_with_rows_of_an_application_is_in_the_catalogue(database: Database) -> None:

@@ -31,7 +31,7 @@ HEADERS: Final = (("content-type", "application/json"), ("user-agent", "Angarium
 LONGEST: Final = 3000  # characters of one text, within the limits of both products
 
 
-class Form(StrEnum):
+class HookForm(StrEnum):
     """The form of the body. `auto`: by the host of the URL."""
 
     AUTO = "auto"
@@ -53,32 +53,32 @@ class Webhook:
     """The operator's alert webhook. Its URL is a secret."""
 
     url: str = field(repr=False)
-    form: Form = Form.AUTO
+    form: HookForm = HookForm.AUTO
 
 
-def form_of(webhook: Webhook) -> Form:
+def form_of(webhook: Webhook) -> HookForm:
     """The form of the body."""
-    if webhook.form is not Form.AUTO:
+    if webhook.form is not HookForm.AUTO:
         return webhook.form
     host = (urlsplit(webhook.url).hostname or "").lower()
     return next(
         (
-            Form(form)
+            HookForm(form)
             for name, form in _HOSTS.items()
             if host == name or (name.startswith(".") and host.endswith(name))
         ),
-        Form.JSON,
+        HookForm.JSON,
     )
 
 
-def body(letter: Letter, digest: Digest | None, form: Form) -> bytes:
+def body(letter: Letter, digest: Digest | None, form: HookForm) -> bytes:
     """The body of a call. `digest`: for plain JSON; None: it is a test."""
     lines = list(text(_without_footer(letter)))
     match form:
-        case Form.SLACK:
+        case HookForm.SLACK:
             shown = _slack(f"*{letter.subject}*\n\n" + "\n".join(lines))
             value: Any = {"text": shown}
-        case Form.TEAMS:
+        case HookForm.TEAMS:
             value = _teams(letter.subject, lines)
         case _:
             value = {

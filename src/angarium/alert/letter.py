@@ -27,7 +27,7 @@ _REASONS: Final = frozenset({DisabledReason.FAILING, DisabledReason.GONE})
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class LetterLink:
     """A link with its label."""
 
     label: str
@@ -59,9 +59,9 @@ class Letter:
     subject: str
     lead: tuple[str, ...]
     groups: tuple[Group, ...] = ()
-    action: Action | None = None
+    action: LetterLink | None = None
     after: tuple[str, ...] = ()
-    footer: tuple[str | Action, ...] = ()
+    footer: tuple[str | LetterLink, ...] = ()
     unsubscribe: str | None = None  # the URL, for the header
 
 
@@ -71,7 +71,7 @@ def confirmation(product: str, application: str, url: str) -> Letter:
     return Letter(
         t("subject.confirm", application=application),
         (t("lead.confirm", product=product, application=application),),
-        action=Action(t("action.confirm"), url),
+        action=LetterLink(t("action.confirm"), url),
         after=(t("lead.confirm_ignore"),),
     )
 
@@ -91,11 +91,11 @@ def for_contact(digest: Digest, prefix: str, unsubscribe: str, portal: str | Non
         t("subject.of", what=_subject(digest), application=application),
         (t("lead.contact", application=application),),
         _groups(digest, lambda one: t("entry.named", name=one_line(one.name), ref=_ref(one, prefix))),
-        None if portal is None else Action(t("action.portal"), portal),
+        None if portal is None else LetterLink(t("action.portal"), portal),
         footer=(
             t("footer.why", application=application),
             t("footer.digest"),
-            Action(t("footer.unsubscribe"), unsubscribe),
+            LetterLink(t("footer.unsubscribe"), unsubscribe),
         ),
         unsubscribe=unsubscribe,
     )
@@ -119,7 +119,7 @@ def for_operator(digest: Digest, admin: str | None) -> Letter:
                 ref=_ref(one, ids.ENDPOINT),
             ),
         ),
-        None if admin is None else Action(t("action.admin"), admin),
+        None if admin is None else LetterLink(t("action.admin"), admin),
         footer=(t("footer.operator"), t("footer.digest")),
     )
 

@@ -17,7 +17,7 @@ from html import escape
 from typing import Final
 from uuid import UUID
 
-from angarium.alert.letter import Action, Group, Letter
+from angarium.alert.letter import Group, Letter, LetterLink
 
 # the library encodes a word that is longer than a line, such as the link to unsubscribe
 _POLICY: Final = policy.SMTP.clone(max_line_length=900)
@@ -65,7 +65,7 @@ def text(letter: Letter) -> Iterator[str]:
     if letter.footer:
         yield "-- "  # the sign before a signature
         for one in letter.footer:
-            yield f"{one.label}: {one.url}" if isinstance(one, Action) else one
+            yield f"{one.label}: {one.url}" if isinstance(one, LetterLink) else one
 
 
 def _group_text(group: Group) -> Iterator[str]:
@@ -100,10 +100,10 @@ def _html(letter: Letter) -> Iterator[str]:
     if letter.footer:
         yield "<hr>"
         yield from (
-            f"<p>{_link(one) if isinstance(one, Action) else escape(one)}</p>" for one in letter.footer
+            f"<p>{_link(one) if isinstance(one, LetterLink) else escape(one)}</p>" for one in letter.footer
         )
     yield "</body></html>"
 
 
-def _link(action: Action) -> str:
+def _link(action: LetterLink) -> str:
     return f'<a href="{escape(action.url)}">{escape(action.label)}</a>'

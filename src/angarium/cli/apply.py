@@ -19,8 +19,8 @@ from angarium.client.error import ClientError, Refused
 if TYPE_CHECKING:
     from angarium.cli.configuration.fault import Faults
     from angarium.cli.configuration.fault import Path as FieldPath
-    from angarium.cli.configuration.plan import Plan, Step
-    from angarium.cli.configuration.state import State
+    from angarium.cli.configuration.plan import Plan, PlanStep
+    from angarium.cli.configuration.state import ConfigState
 
 Files = Annotated[
     list[str] | None,
@@ -53,7 +53,7 @@ def apply(
 
         print(json.dumps(described(), indent=2, ensure_ascii=False))
         return
-    Work.of(server, file, delete=delete).ask(yes, new_keys)
+    PreparedPlan.of(server, file, delete=delete).ask(yes, new_keys)
 
 
 @calling(app=False)
@@ -63,7 +63,7 @@ def diff(server: Remote, file: Files = None, delete: Delete = False) -> None:
     $ angarium diff -f angarium.yaml
     """
     try:
-        work = Work.of(server, file, delete=delete)
+        work = PreparedPlan.of(server, file, delete=delete)
     except typer.BadParameter as error:  # code 2 would mean that something would change
         raise ClientError(error.message) from error
     _show(server, work.plan)
@@ -93,10 +93,10 @@ def export(server: Remote) -> None:
 
 def _exported(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is better not repeated on another server. Headers that are not shown are kept."""
-    from angarium.cli.configuration.field import KEEP, Reference
+    from angarium.cli.configuration.field import KEEP, SecretReference
     from angarium.cli.configuration.plan import HIDDEN
 
-    keep = Reference(KEEP, "true")
+    keep = SecretReference(KEEP, "true")
     headers = {name: keep if one is HIDDEN else one for name, one in fields.get("headers", {}).items()}
     found = {name: one for name, one in fields.items() if (name, one) != ("disabled", False)}
     found.pop("headers", None)
@@ -104,7 +104,7 @@ def _exported(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PreparedPlan:
     """A plan, and what is needed to make it."""
 
     server: Remote
@@ -113,7 +113,7 @@ class Work:
     faults: Faults
 
     @classmethod
-    def of(cls, server: Remote, files: list[str] | None, *, delete: bool) -> Work:
+    def of(cls, server: Remote, files: list[str] | None, *, delete: bool) -> PreparedPlan:
         """Raises ConfigurationError for files that are not valid, and BadParameter without any."""
         from angarium.cli.configuration import state
         from angarium.cli.configuration.text import read
@@ -127,7 +127,7 @@ class Work:
         return cls.on(server, wanted, faults, delete=delete)
 
     @classmethod
-    def on(cls, server: Remote, wanted: State, faults: Faults, *, delete: bool) -> Work:
+    def on(cls, server: Remote, wanted: ConfigState, faults: Faults, *, delete: bool) -> PreparedPlan:
         """The plan for a state. Raises ConfigurationError."""
         from angarium.cli.configuration import current, secret, state
         from angarium.cli.configuration.fault import Fault
@@ -164,7 +164,7 @@ class Work:
         """Makes the steps in turn. Says at a failure what was done and what was not."""
         from angarium.cli.configuration.carry_out import CarryOut, key_file
 
-        done: list[Step] = []
+        done: list[PlanStep] = []
         with key_file(new_keys or Path("/dev/null")) as new_key:
             carry_out = CarryOut(self.server.client, self.values, new_key)
             try:
@@ -180,11 +180,11 @@ class Work:
         else:
             print(f"Done: {len(done)} steps.")
 
-    def _said(self, step: Step) -> None:
+    def _said(self, step: PlanStep) -> None:
         if not self.server.as_json:
             print(f"{step.action.value}d {step.title}", flush=True)
 
-    def _failed(self, done: list[Step], error: BaseException) -> None:
+    def _failed(self, done: list[PlanStep], error: BaseException) -> None:
         from angarium.cli.configuration.carry_out import described
 
         failed, *left = self.plan.steps[len(done) :]

@@ -24,7 +24,7 @@ HAS_SERVICE: Final = find_spec("pydantic_settings") is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommandEntry:
     """A noun or a command of the first level.
 
     `where`: module and attribute, which is a Typer with the verbs of a noun, or the function of a command.
@@ -53,9 +53,11 @@ class Place:
         return typer.main.get_group(around).commands[name]
 
 
-def placed(panel: str, rows: Mapping[str, tuple[str, str]], *, service: bool = False) -> dict[str, Place]:
+def placed(
+    panel: str, rows: Mapping[str, tuple[str, str]], *, service: bool = False
+) -> dict[str, CommandEntry]:
     """The places of a panel. `rows`: where they are, and their summaries."""
-    return {name: Place(where, summary, panel, service) for name, (where, summary) in rows.items()}
+    return {name: CommandEntry(where, summary, panel, service) for name, (where, summary) in rows.items()}
 
 
 def _documented(docstring: str) -> tuple[str, str]:
@@ -73,7 +75,7 @@ class Root(TyperGroup):
     translated if no verb of the noun follows. `short`: nouns that may be abbreviated.
     """
 
-    places: ClassVar[Mapping[str, Place]]
+    places: ClassVar[Mapping[str, CommandEntry]]
     moved: ClassVar[Mapping[str, str]]
     short: ClassVar[Mapping[str, str]] = {}
 

@@ -11,17 +11,17 @@ import typer
 
 from angarium.cli.error import Exit
 from angarium.cli.option import All, Limit, Yes, confirm, need_filter
-from angarium.cli.remote import Field, Given, Remote, calling
+from angarium.cli.remote import ApiField, Given, Remote, calling
 from angarium.cli.resource import SINCE, UNTIL
 
 POLL: Final = 0.5  # seconds
 COLUMNS: Final = ("timestamp", "status", "responseStatusCode", "errorCode", "eventType", "messageId", "url")
-EVENTS: Final = Field(
+EVENTS: Final = ApiField(
     "eventType", "Event type or pattern, such as order.*.", option="--events", sample="'order.*'"
 )
-ENDPOINT: Final = Field("endpoint", "Only this endpoint, by ID.")
+ENDPOINT: Final = ApiField("endpoint", "Only this endpoint, by ID.")
 FILTERS: Final = [
-    Field(
+    ApiField(
         "status",
         "One of delivered, waiting, retrying, failed, canceled; repeatable.",
         list[str],
@@ -29,11 +29,11 @@ FILTERS: Final = [
     ),
     EVENTS,
     ENDPOINT,
-    Field("httpClass", "5 for 5xx; 0 for no response.", int),
-    Field("error", "Kind of failure: timeout, dns, tls, …"),
-    Field("message", "Only this message, by ID or your own event ID."),
-    Field("tag", "A tag."),
-    Field("channel", "A channel."),
+    ApiField("httpClass", "5 for 5xx; 0 for no response.", int),
+    ApiField("error", "Kind of failure: timeout, dns, tls, …"),
+    ApiField("message", "Only this message, by ID or your own event ID."),
+    ApiField("tag", "A tag."),
+    ApiField("channel", "A channel."),
     SINCE,
     UNTIL,
 ]
@@ -77,13 +77,13 @@ def resend(
 
 @attempt.command("list")
 @calling(
-    Field("message", "Attempts of this message, by ID or your own event ID.", sample="msg_…"),
+    ApiField("message", "Attempts of this message, by ID or your own event ID.", sample="msg_…"),
     replace(ENDPOINT, help="Attempts of this endpoint, by ID or UID."),
-    Field("status", "0 success, 1 pending, 2 failed, 3 being retried, 4 canceled.", int),
-    Field("statusCodeClass", "Class of the response: 200, 400, …; 0: no response.", int, "--code-class"),
+    ApiField("status", "0 success, 1 pending, 2 failed, 3 being retried, 4 canceled.", int),
+    ApiField("statusCodeClass", "Class of the response: 200, 400, …; 0: no response.", int, "--code-class"),
     replace(EVENTS, name="eventTypes", kind=list[str], help="Only this event type; repeatable."),
-    Field("channel", "A channel."),
-    Field("tag", "A tag."),
+    ApiField("channel", "A channel."),
+    ApiField("tag", "A tag."),
     replace(SINCE, name="after", option="--since"),
     replace(UNTIL, name="before", option="--until"),
 )
@@ -113,8 +113,8 @@ def list_attempts(server: Remote, given: Given, limit: Limit = 50) -> None:
 
 
 ATTEMPT: Final = (
-    Field("attempt", "ID of the attempt.", argument=True),
-    Field("message", "ID of its message, or your own event ID.", required=True),
+    ApiField("attempt", "ID of the attempt.", argument=True),
+    ApiField("message", "ID of its message, or your own event ID.", required=True),
 )
 
 

@@ -10,35 +10,35 @@ import typer
 from angarium.cli.delivery import DryRun, Wait, follow
 from angarium.cli.forward import read_header
 from angarium.cli.option import Yes, confirm
-from angarium.cli.remote import Field, Given, Remote, calling
-from angarium.cli.resource import METADATA, ORDER, RATE_LIMIT, SINCE, UID, UNTIL, Noun
+from angarium.cli.remote import ApiField, Given, Remote, calling
+from angarium.cli.resource import METADATA, ORDER, RATE_LIMIT, SINCE, UID, UNTIL, Resource
 
 SAMPLE: Final = "ep_0ujsswThIGTUYm2K8FjOOfXtY1K"
 URL: Final = "https://shop.example.com/webhooks"
 WINDOW: Final = replace(SINCE, help="Start: 2h or 7d ago, or a time; at most 14 days ago.", required=True)
 
-ENDPOINT: Final = Noun(
+ENDPOINT: Final = Resource(
     "endpoint",
     "/app/{app}/endpoint",
     SAMPLE,
     ["id", "uid", "url", "eventTypes", "disabled", "createdAt"],
     fields=[
-        Field("url", "URL that receives the messages.", option="--to", sample=URL, required=True),
-        Field(
+        ApiField("url", "URL that receives the messages.", option="--to", sample=URL, required=True),
+        ApiField(
             "eventTypes",
             "Only these event types or patterns; repeatable.",
             list[str],
             "--events",
             "'order.*'",
         ),
-        Field("channels", "Only messages of these channels; repeatable.", list[str], "--channel"),
-        Field("description", "Description."),
+        ApiField("channels", "Only messages of these channels; repeatable.", list[str], "--channel"),
+        ApiField("description", "Description."),
         UID,
         RATE_LIMIT,
-        Field("fifo", "One message at a time, in order of acceptance.", bool),
-        Field("disabled", "Create it disabled.", bool),
+        ApiField("fifo", "One message at a time, in order of acceptance.", bool),
+        ApiField("disabled", "Create it disabled.", bool),
         METADATA,
-        Field("secret", "Signing secret, whsec_…; default: a new one."),
+        ApiField("secret", "Signing secret, whsec_…; default: a new one."),
     ],
     fixed=["secret"],
     filters=[ORDER],
@@ -103,8 +103,8 @@ def replay_missing(server: Remote, given: Given, wait: Wait = True) -> None:
 @app.command("send-example")
 @calling(
     ENDPOINT.ref,
-    Field("eventType", "Event type whose example is sent.", option="--type", required=True),
-    Field("exampleIndex", "Which of its examples, from 0.", int, "--index"),
+    ApiField("eventType", "Event type whose example is sent.", option="--type", required=True),
+    ApiField("exampleIndex", "Which of its examples, from 0.", int, "--index"),
 )
 def send_example(server: Remote, given: Given) -> None:
     """Send the example of an event type to one endpoint only.
@@ -139,8 +139,8 @@ def secret(server: Remote, given: Given) -> None:
 @app.command("rotate-secret")
 @calling(
     ENDPOINT.ref,
-    Field("key", "The new secret, whsec_…; default: a new one.", option="--secret"),
-    Field(
+    ApiField("key", "The new secret, whsec_…; default: a new one.", option="--secret"),
+    ApiField(
         "gracePeriodSeconds", "Seconds for which the old secret also signs; default: a day.", int, "--grace"
     ),
 )

@@ -11,13 +11,13 @@ from angarium.cli.error import Exit, note
 from angarium.cli.message import MESSAGE
 from angarium.cli.message import app as message
 from angarium.cli.option import Yes, confirm
-from angarium.cli.remote import Field, Given, Remote, calling
+from angarium.cli.remote import ApiField, Given, Remote, calling
 from angarium.cli.resource import application
 
 __all__ = ["application", "message"]
 
 POLL: Final = 0.5  # seconds between looks at the task
-APPLICATION: Final = Field("application", "ID or UID of the application.", argument=True)
+APPLICATION: Final = ApiField("application", "ID or UID of the application.", argument=True)
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 
 

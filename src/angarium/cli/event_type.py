@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from angarium.cli import resource
-from angarium.cli.apply import Delete, Work, content, name_of
+from angarium.cli.apply import Delete, PreparedPlan, content, name_of
 from angarium.cli.error import note
 from angarium.cli.option import Yes
 from angarium.cli.remote import Remote, calling
@@ -16,7 +16,7 @@ from angarium.cli.remote import Remote, calling
 if TYPE_CHECKING:
     from angarium.cli.catalogue.event import Event
     from angarium.cli.configuration.fault import Faults
-    from angarium.cli.configuration.state import State
+    from angarium.cli.configuration.state import ConfigState
 
 FORMATS: Final = ("openapi", "asyncapi")
 app = resource.event_type
@@ -39,7 +39,7 @@ def import_(
 
     text = read(content(file), name_of(file))
     wanted, faults = read_state(text.value, text.places)
-    Work.on(server, wanted, faults, delete=delete).ask(yes)
+    PreparedPlan.on(server, wanted, faults, delete=delete).ask(yes)
 
 
 @app.command()
@@ -71,15 +71,15 @@ def export(
     print(json.dumps(value, ensure_ascii=False) + "\n" if server.as_json else written(value), end="")
 
 
-def read_state(value: Any, places: Any) -> tuple[State, Faults]:
+def read_state(value: Any, places: Any) -> tuple[ConfigState, Faults]:
     """The event types of a document as a state, without any other section."""
     from angarium.cli.catalogue import asyncapi, openapi
-    from angarium.cli.catalogue.reference import Document
+    from angarium.cli.catalogue.reference import SourceDocument
     from angarium.cli.configuration.fault import Faults
     from angarium.cli.configuration.noun import EVENT_TYPE
 
     faults = Faults(places)
-    document = Document(value, faults)
+    document = SourceDocument(value, faults)
     version = value if isinstance(value, dict) else {}
     if str(version.get("openapi", "")).startswith("3.1"):
         return _state(openapi.events(document), faults, EVENT_TYPE)
@@ -94,13 +94,13 @@ def read_state(value: Any, places: Any) -> tuple[State, Faults]:
     raise AssertionError("unreachable")
 
 
-def _state(events: list[Event], faults: Faults, noun: Any) -> tuple[State, Faults]:
+def _state(events: list[Event], faults: Faults, noun: Any) -> tuple[ConfigState, Faults]:
     from angarium.cli.configuration.fault import Faults as Checked
     from angarium.cli.configuration.field import INVALID
     from angarium.cli.configuration.noun import filled
-    from angarium.cli.configuration.state import State
+    from angarium.cli.configuration.state import ConfigState
 
-    state = State(sections={(noun.plural,)})
+    state = ConfigState(sections={(noun.plural,)})
     for one in events:
         if noun.key.read(one.name, one.path, faults) is INVALID:
             continue

@@ -32,7 +32,7 @@ class Unanswered(Exception):
     """There is no answer, or it is not that of a probe. (The client's errors take longer to import.)"""
 
 
-class Asked(StrEnum):
+class ProbeName(StrEnum):
     """The probes, as in core/probe.py, which takes longer to import."""
 
     STARTUP = "startupz"
@@ -41,7 +41,7 @@ class Asked(StrEnum):
 
 
 def health(
-    probe: Annotated[Asked, typer.Option(help="The probe to ask.")] = Asked.READINESS,
+    probe: Annotated[ProbeName, typer.Option(help="The probe to ask.")] = ProbeName.READINESS,
     ops: Ops = None,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="In seconds.")] = 3.0,
     as_json: Json = False,
@@ -68,7 +68,7 @@ def explain(ops: str | None, timeout: float, *, as_json: bool) -> None:
     from angarium.core.probe import ADVICE, PURPOSE, Probe
 
     try:
-        answers = [ask(probe, ops, timeout) for probe in Asked]
+        answers = [ask(probe, ops, timeout) for probe in ProbeName]
     except Unanswered as error:
         note(f"angarium: {error}\n          Check --ops (or ANGARIUM_OPS_LISTEN), and that the server runs.")
         raise typer.Exit(Exit.UNREACHABLE) from error
@@ -98,7 +98,7 @@ def _show(check: dict[str, Any]) -> None:
             print(f"        {'':<14}{check[word]}")
 
 
-def ask(probe: Asked, ops: str | None, timeout: float) -> dict[str, Any]:
+def ask(probe: ProbeName, ops: str | None, timeout: float) -> dict[str, Any]:
     """The answer to a probe. Raises Unanswered if there is none."""
     url = f"{(ops or _local()).rstrip('/')}/{probe.value}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -15,7 +15,7 @@ from angarium import json_text
 from angarium.cli.delivery import EVENTS, FILTERS
 from angarium.cli.error import Exit, note
 from angarium.cli.option import Limit, Yes, confirm, content, moment
-from angarium.cli.remote import Field, Given, Remote, calling
+from angarium.cli.remote import ApiField, Given, Remote, calling
 from angarium.cli.resource import SINCE, UNTIL
 from angarium.client.angarium import message_body
 from angarium.client.error import Unreachable
@@ -23,7 +23,7 @@ from angarium.message_form import check_payload
 
 POLL: Final = 1.0  # seconds between requests of tail
 TROUBLE: Final = ["failed", "retrying", "canceled"]
-MESSAGE: Final = Field("message", "Message ID, or your own event ID.", argument=True)
+MESSAGE: Final = ApiField("message", "Message ID, or your own event ID.", argument=True)
 
 app = typer.Typer()
 
@@ -79,8 +79,8 @@ def payload(given: str) -> bytes:
 @app.command("list")
 @calling(
     replace(EVENTS, name="eventTypes", kind=list[str], help="Only this event type; repeatable."),
-    Field("channel", "A channel."),
-    Field("tag", "A tag."),
+    ApiField("channel", "A channel."),
+    ApiField("tag", "A tag."),
     replace(SINCE, name="after", option="--since"),
     replace(UNTIL, name="before", option="--until"),
 )

@@ -34,7 +34,7 @@ Given = dict[str, Any]  # fields of the API
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ApiField:
     """A field of the API that commands have an option for, or an argument.
 
     `kind`: a type, or a function that reads the option's text. `sample`: for examples in help.
@@ -86,7 +86,7 @@ def json_object(text: str) -> Any:
     return value
 
 
-def calling(*fields: Field, app: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def calling(*fields: ApiField, app: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Adds the options that name a server, and `--json`; the function gets them as a Remote.
 
     `fields` also become options; the function gets those that are given as one dictionary of the API's names.

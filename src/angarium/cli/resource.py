@@ -9,20 +9,20 @@ from typing import Annotated, Final
 import typer
 
 from angarium.cli.option import Limit, Yes, confirm
-from angarium.cli.remote import Field, Given, Remote, calling, json_object, time_ago
+from angarium.cli.remote import ApiField, Given, Remote, calling, json_object, time_ago
 
-ORDER: Final = Field("order", "Order of creation: ascending or descending.", sample="descending")
-SINCE: Final = Field("since", "Start: 2h or 7d ago, or a time.", time_ago, sample="2h")
-UNTIL: Final = Field("until", "End: 1h ago, or a time.", time_ago, sample="1h")
-METADATA: Final = Field("metadata", "A JSON object of your own: text, @file, or -.", json_object)
-RATE_LIMIT: Final = Field("throttleRate", "Maximum deliveries per second.", int, "--rate-limit")
-UID: Final = Field("uid", "Your own ID.")
+ORDER: Final = ApiField("order", "Order of creation: ascending or descending.", sample="descending")
+SINCE: Final = ApiField("since", "Start: 2h or 7d ago, or a time.", time_ago, sample="2h")
+UNTIL: Final = ApiField("until", "End: 1h ago, or a time.", time_ago, sample="1h")
+METADATA: Final = ApiField("metadata", "A JSON object of your own: text, @file, or -.", json_object)
+RATE_LIMIT: Final = ApiField("throttleRate", "Maximum deliveries per second.", int, "--rate-limit")
+UID: Final = ApiField("uid", "Your own ID.")
 
 Clear = Annotated[list[str] | None, typer.Option(help="Option to reset, such as description; repeatable.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Noun:
+class Resource:
     """A noun of the API.
 
     `path`: of its list; an object is below it. `sample`: a reference, for examples in help. `fields`: what a
@@ -34,10 +34,10 @@ class Noun:
     path: str
     sample: str
     columns: Sequence[str]
-    fields: Sequence[Field] = ()
+    fields: Sequence[ApiField] = ()
     fixed: Sequence[str] = ()
-    filters: Sequence[Field] = ()
-    erasing: Sequence[Field] = ()
+    filters: Sequence[ApiField] = ()
+    erasing: Sequence[ApiField] = ()
     lost: str = ""
     by: str = "ID or UID"
 
@@ -111,15 +111,15 @@ class Noun:
         verb: str,
         words: str,
         example: str,
-        fields: Sequence[Field],
+        fields: Sequence[ApiField],
     ) -> Callable[..., None]:
         run.__doc__ = f"{words}\n\n$ angarium {self.name} {verb} {example}"
         return calling(*fields, app="{app}" in self.path)(run)
 
     @property
-    def ref(self) -> Field:
+    def ref(self) -> ApiField:
         """The argument that names an object."""
-        return Field("ref", f"{self.by} of the {self._words}.", argument=True)
+        return ApiField("ref", f"{self.by} of the {self._words}.", argument=True)
 
     @property
     def _words(self) -> str:
@@ -130,47 +130,49 @@ class Noun:
         return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self._words}"
 
 
-application = Noun(
+application = Resource(
     "application",
     "/app",
     "customer-1",
     ["id", "uid", "name", "throttleRate", "createdAt"],
     fields=[
-        Field("name", "Name.", sample='"First customer"', required=True),
+        ApiField("name", "Name.", sample='"First customer"', required=True),
         replace(UID, sample="customer-1"),
         RATE_LIMIT,
         METADATA,
     ],
     filters=[
         ORDER,
-        Field("excludeAppsWithNoEndpoints", "Leave out those without endpoints.", bool, "--with-endpoints"),
+        ApiField(
+            "excludeAppsWithNoEndpoints", "Leave out those without endpoints.", bool, "--with-endpoints"
+        ),
     ],
     lost=", with its endpoints and messages",
 ).commands("list", "show", "create", "update", "delete")
 
-event_type = Noun(
+event_type = Resource(
     "event-type",
     "/event-type",
     "order.filled",
     ["name", "description", "groupName", "deprecated", "archived"],
     by="Name",
     fields=[
-        Field("name", "Name, such as order.filled.", sample="order.filled", required=True),
-        Field("description", "Description.", sample='"An order was filled."', required=True),
-        Field("schemas", "JSON Schemas by version: text, @file, or -.", json_object),
-        Field("groupName", "Group under which it is listed.", option="--group"),
-        Field(
+        ApiField("name", "Name, such as order.filled.", sample="order.filled", required=True),
+        ApiField("description", "Description.", sample='"An order was filled."', required=True),
+        ApiField("schemas", "JSON Schemas by version: text, @file, or -.", json_object),
+        ApiField("groupName", "Group under which it is listed.", option="--group"),
+        ApiField(
             "featureFlags", "Show it only to holders of this flag; repeatable.", list[str], "--feature-flag"
         ),
-        Field("deprecated", "Advise against using it.", bool),
-        Field("archived", "Hide it, and accept no new subscriptions.", bool),
+        ApiField("deprecated", "Advise against using it.", bool),
+        ApiField("archived", "Hide it, and accept no new subscriptions.", bool),
     ],
     fixed=["name"],
-    filters=[ORDER, Field("includeArchived", "Also archived ones.", bool, "--archived")],
-    erasing=[Field("expunge", "Delete it completely, instead of archiving it.", bool)],
+    filters=[ORDER, ApiField("includeArchived", "Also archived ones.", bool, "--archived")],
+    erasing=[ApiField("expunge", "Delete it completely, instead of archiving it.", bool)],
 ).commands("list", "show", "create", "update", "delete")
 
-TASK: Final = Noun(
+TASK: Final = Resource(
     "background-task",
     "/background-task",
     "qtask_0ujsswThIGTUYm2K8FjOOfXtY1K",
@@ -178,8 +180,8 @@ TASK: Final = Noun(
     by="ID",
     filters=[
         ORDER,
-        Field("status", "Only these: running, finished or failed.", sample="running"),
-        Field("task", "Only this kind, such as endpoint.recover."),
+        ApiField("status", "Only these: running, finished or failed.", sample="running"),
+        ApiField("task", "Only this kind, such as endpoint.recover."),
     ],
 )
 background_task = TASK.commands("list", "show")
@@ -195,14 +197,14 @@ def cancel(server: Remote, given: Given) -> None:
     server.show(server.call("POST", "/app/{app}/task/{}/cancel", given["ref"]))
 
 
-audit = Noun(
+audit = Resource(
     "audit",
     "/audit",
     "",
     ["timestamp", "actor", "action", "applicationId", "target"],
     filters=[
-        Field("application", "Only this application, by ID or UID."),
-        Field(
+        ApiField("application", "Only this application, by ID or UID."),
+        ApiField(
             "action",
             "Only this action, such as endpoint.updated; endpoint: all of that noun.",
             sample="endpoint",
@@ -215,12 +217,12 @@ audit = Noun(
 
 @application.command()
 @calling(
-    Field("application", "ID or UID of the application.", argument=True),
-    Field("expiry", "Seconds until the link expires; default: one week.", int),
-    Field(
+    ApiField("application", "ID or UID of the application.", argument=True),
+    ApiField("expiry", "Seconds until the link expires; default: one week.", int),
+    ApiField(
         "capabilities", "What the link allows; repeatable; default: everything.", list[str], "--capability"
     ),
-    Field("readOnly", "Allow viewing only.", bool),
+    ApiField("readOnly", "Allow viewing only.", bool),
     app=False,
 )
 def link(server: Remote, given: Given) -> None:
@@ -236,9 +238,9 @@ def link(server: Remote, given: Given) -> None:
 
 @application.command("expire-tokens")
 @calling(
-    Field("application", "ID or UID of the application.", argument=True),
-    Field("expiry", "Seconds until they end; default: at once.", int),
-    Field("sessionIds", "Only those made with this session ID; repeatable.", list[str], "--session"),
+    ApiField("application", "ID or UID of the application.", argument=True),
+    ApiField("expiry", "Seconds until they end; default: at once.", int),
+    ApiField("sessionIds", "Only those made with this session ID; repeatable.", list[str], "--session"),
     app=False,
 )
 def expire_tokens(server: Remote, given: Given, yes: Yes = False) -> None:

@@ -158,7 +158,7 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
             )
         else:
             _started(listener)
-            work = supervisor.Work(settings, url, role.value, listener)
+            work = supervisor.ChildWork(settings, url, role.value, listener)
             await supervisor.supervise(work, processes, shutdown, presence)
     telemetry.logger("serve").info("server.stopped", pid=os.getpid())
 

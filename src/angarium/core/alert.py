@@ -99,7 +99,7 @@ class Digest(msgspec.Struct, frozen=True, gc=False):
     sums: dict[AlertKind, Sum]
 
 
-class Window(NamedTuple):
+class DigestWindow(NamedTuple):
     """When a recipient may get the next digest.
 
     `level`: the digests since the first notice; 0: notices are gathered for the first one.
@@ -109,13 +109,13 @@ class Window(NamedTuple):
     next_at: float
 
 
-def opened(window: Window | None, now: float) -> Window | None:
+def opened(window: DigestWindow | None, now: float) -> DigestWindow | None:
     """The window that a notice starts; None if the recipient is in one."""
     if window is None or (window.level > 0 and now - window.next_at >= QUIET):
-        return Window(0, now + GATHER)
+        return DigestWindow(0, now + GATHER)
     return None
 
 
-def sent(window: Window, now: float) -> Window:
+def sent(window: DigestWindow, now: float) -> DigestWindow:
     """The window after a digest."""
-    return Window(window.level + 1, now + WINDOWS[min(window.level, len(WINDOWS) - 1)])
+    return DigestWindow(window.level + 1, now + WINDOWS[min(window.level, len(WINDOWS) - 1)])

@@ -26,7 +26,7 @@ class Purpose(Enum):
     UNSUBSCRIBE = 2
 
 
-class Link(NamedTuple):
+class AlertLink(NamedTuple):
     """What a token says. `nonce` is zero if the link does not need one; `expires_at` zero: never."""
 
     purpose: Purpose
@@ -36,7 +36,7 @@ class Link(NamedTuple):
     expires_at: int = _NEVER
 
 
-def token(link: Link, keyring: Keyring, entropy: bytes) -> str:
+def token(link: AlertLink, keyring: Keyring, entropy: bytes) -> str:
     """The token of a link. `entropy`: 12 random bytes."""
     plain = b"".join(
         (
@@ -50,13 +50,13 @@ def token(link: Link, keyring: Keyring, entropy: bytes) -> str:
     return base64.urlsafe_b64encode(keyring.seal(plain, entropy, _CONTEXT)).decode().rstrip("=")
 
 
-def read(text: str, purpose: Purpose, keyring: Keyring, now: float) -> Link:
+def read(text: str, purpose: Purpose, keyring: Keyring, now: float) -> AlertLink:
     """The link of a token. Raises NotFound if it was made by others, for another purpose, or has expired."""
     try:
         plain = keyring.open(canonical.url_safe(text), _CONTEXT)
     except (ValueError, SealError):
         raise NotFound() from None
-    link = Link(
+    link = AlertLink(
         Purpose(plain[0]),
         UUID(bytes=plain[1:17]),
         UUID(bytes=plain[17:33]),

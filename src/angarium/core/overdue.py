@@ -15,7 +15,7 @@ STARTS: Final = 1.0  # a second, assumed without recent attempts
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class FaultHold:
     """A fault on our side that holds an endpoint's deliveries: its code and start time."""
 
     code: str
@@ -33,7 +33,7 @@ class WaitEstimate:
     ahead: int
     waiting: bool
     expected_at: float | None
-    hold: Hold | None = None
+    hold: FaultHold | None = None
 
 
 def estimate(
@@ -43,7 +43,7 @@ def estimate(
     recent: int,
     head_due: float | None,
     now: float,
-    hold: Hold | None = None,
+    hold: FaultHold | None = None,
 ) -> WaitEstimate:
     """The estimate for a delivery due since `due_at`.
 

@@ -23,7 +23,7 @@ from angarium.alert.smtp import SendResult, Verdict
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.alert import FAILING_FOR, OPERATORS, Digest, Recipient, opened, sent
-from angarium.core.alert_link import Link, Purpose, token
+from angarium.core.alert_link import AlertLink, Purpose, token
 from angarium.core.audit import SYSTEM, AuditEvent
 from angarium.core.contact import LINK_LIFETIME, ContactStatus
 from angarium.core.errors import StoreUnavailable
@@ -171,13 +171,13 @@ class AlertSender:
             if one.nonce is None:  # confirmed meanwhile
                 return None
             expires_at = int(one.created_at.timestamp() + LINK_LIFETIME)
-            link = Link(Purpose.CONFIRM, one.app_id, one.recipient_id, one.nonce, expires_at)
+            link = AlertLink(Purpose.CONFIRM, one.app_id, one.recipient_id, one.nonce, expires_at)
             return letter.confirmation(
                 product.profile.title, one.application or "", self._url("confirm", link)
             )
         if one.digest is None or one.status is not ContactStatus.ACTIVE:
             return None
-        link = Link(Purpose.UNSUBSCRIBE, one.app_id, one.recipient_id)
+        link = AlertLink(Purpose.UNSUBSCRIBE, one.app_id, one.recipient_id)
         return letter.for_contact(
             one.digest,
             product.profile.ids.endpoint,
@@ -185,7 +185,7 @@ class AlertSender:
             f"{base}/portal/{ids.text(ids.APPLICATION, one.app_id)}",
         )
 
-    def _url(self, page: str, link: Link) -> str:
+    def _url(self, page: str, link: AlertLink) -> str:
         return f"{self._channels.base}/alerts/{page}/{token(link, self._keyring, self._entropy(NONCE_BYTES))}"
 
     async def _call(self, one: Outgoing) -> None:

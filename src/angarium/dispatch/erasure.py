@@ -26,7 +26,7 @@ from angarium.core.audit import Actor, AuditEvent
 from angarium.store import audit, background_task, erase
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.connection import Connection
-from angarium.store.erase import TABLES, Subject
+from angarium.store.erase import TABLES, ErasedApplication
 from angarium.store.stretch import LOWEST
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ BREATH: Final = 0.02  # seconds between slices of a walk, which reads rows of al
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ErasureStep:
     """What follows after a step. `rest`: seconds before the next one."""
 
     cursor: dict[str, Any] | None
@@ -48,20 +48,22 @@ class Step:
         return TaskStatus.FINISHED if self.cursor is None else TaskStatus.RUNNING
 
 
-async def step(conn: Connection, task: BackgroundTask, record_id: UUID) -> Step:
+async def step(conn: Connection, task: BackgroundTask, record_id: UUID) -> ErasureStep:
     """Take the next step. `record_id`: of the record of the audit log, if this is the last one."""
     if task.kind == background_task.ERASE_MESSAGE:
         return await _message(conn, task, record_id)
     asked = task.arguments
-    subject = Subject(task.org_id, UUID(asked["target"]), [bytes.fromhex(one) for one in asked["subjects"]])
+    subject = ErasedApplication(
+        task.org_id, UUID(asked["target"]), [bytes.fromhex(one) for one in asked["subjects"]]
+    )
     cursor = task.cursor or {"phase": "begin"}
     match cursor["phase"]:
         case "begin":
-            return Step({"phase": "wait", "writers": await erase.writers(conn)}, task.data)
+            return ErasureStep({"phase": "wait", "writers": await erase.writers(conn)}, task.data)
         case "wait":
             if await erase.writing(conn, cursor["writers"]):
-                return Step(cursor, task.data, PAUSE)
-            return Step({"phase": "tables", "place": 0}, task.data)
+                return ErasureStep(cursor, task.data, PAUSE)
+            return ErasureStep({"phase": "tables", "place": 0}, task.data)
         case "tables":
             return await _tables(conn, task, subject, cursor["place"])
         case "attempts":
@@ -70,57 +72,63 @@ async def step(conn: Connection, task: BackgroundTask, record_id: UUID) -> Step:
             )
             data = _counted(task, {"attempt": gone})
             if after is None:
-                return Step({"phase": "keys", "after": ""}, data)
-            return Step({"phase": "attempts", "message": str(after[0]), "id": str(after[1])}, data, BREATH)
+                return ErasureStep({"phase": "keys", "after": ""}, data)
+            return ErasureStep(
+                {"phase": "attempts", "message": str(after[0]), "id": str(after[1])}, data, BREATH
+            )
         case "keys":
             gone, key = await erase.walk_idempotency(conn, subject.app_id, bytes.fromhex(cursor["after"]))
             data = _counted(task, {"idempotency": gone})
             if key is None:
-                return Step({"phase": "verify"}, data)
-            return Step({"phase": "keys", "after": key.hex()}, data, BREATH)
+                return ErasureStep({"phase": "verify"}, data)
+            return ErasureStep({"phase": "keys", "after": key.hex()}, data, BREATH)
         case "verify":
             if left := await erase.left(conn, subject):
                 log.warning("erasure.again", application=_named(subject.app_id), left=left)
-                return Step({"phase": "tables", "place": 0}, task.data, PAUSE)
-            return Step({"phase": "end"}, task.data)
+                return ErasureStep({"phase": "tables", "place": 0}, task.data, PAUSE)
+            return ErasureStep({"phase": "end"}, task.data)
         case "end":
             return await _end(conn, task, subject, record_id)
     raise ValueError(f"unknown phase {cursor['phase']}")
 
 
-async def _tables(conn: Connection, task: BackgroundTask, subject: Subject, place: int) -> Step:
+async def _tables(
+    conn: Connection, task: BackgroundTask, subject: ErasedApplication, place: int
+) -> ErasureStep:
     table = TABLES[place]
     gone, more = await erase.erase(conn, table, subject)
     data = _counted(task, gone)
     if more:
-        return Step({"phase": "tables", "place": place}, data)
+        return ErasureStep({"phase": "tables", "place": place}, data)
     if place + 1 < len(TABLES):
-        return Step({"phase": "tables", "place": place + 1}, data)
-    return Step({"phase": "attempts", "message": str(LOWEST), "id": str(LOWEST)}, data)
+        return ErasureStep({"phase": "tables", "place": place + 1}, data)
+    return ErasureStep({"phase": "attempts", "message": str(LOWEST), "id": str(LOWEST)}, data)
 
 
-async def _end(conn: Connection, task: BackgroundTask, subject: Subject, record_id: UUID) -> Step:
+async def _end(
+    conn: Connection, task: BackgroundTask, subject: ErasedApplication, record_id: UUID
+) -> ErasureStep:
     gone, more = await erase.erase(conn, erase.LAST, subject)
     data = _counted(task, gone)
     if more:
-        return Step({"phase": "end"}, data)
+        return ErasureStep({"phase": "end"}, data)
     await erase.end(conn, subject)
     await _record(conn, task, subject.app_id, "application.erased", _named(subject.app_id), data, record_id)
     await background_task.clear(conn, task.id)
-    return Step(None, data)
+    return ErasureStep(None, data)
 
 
-async def _message(conn: Connection, task: BackgroundTask, record_id: UUID) -> Step:
+async def _message(conn: Connection, task: BackgroundTask, record_id: UUID) -> ErasureStep:
     """Clear what receivers said about a message. The request did the rest."""
     message_id, app_id = UUID(task.arguments["target"]), task.app_id
     assert app_id is not None
     data = _counted(task, {"attempt": await erase.responses(conn, app_id, message_id)})
     if await erase.left_responses(conn, app_id, message_id):
-        return Step({"phase": "responses"}, data)
+        return ErasureStep({"phase": "responses"}, data)
     named = ids.text(ids.MESSAGE, message_id)
     await _record(conn, task, app_id, "message.erased", named, data, record_id)
     await background_task.clear(conn, task.id)
-    return Step(None, data)
+    return ErasureStep(None, data)
 
 
 async def _record(

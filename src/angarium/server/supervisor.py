@@ -39,7 +39,7 @@ HEALTHY: Final = 30.0  # seconds alive after which the pause is reset
 REFUSED: Final = 78  # the exit code of a child that the database refuses: restarting it does not help
 
 
-class Work(NamedTuple):
+class ChildWork(NamedTuple):
     """What each child does (see `process.work`)."""
 
     settings: Settings
@@ -48,7 +48,7 @@ class Work(NamedTuple):
     listener: socket.socket | None
 
 
-async def supervise(work: Work, count: int, shutdown: Shutdown, presence: Presence) -> None:
+async def supervise(work: ChildWork, count: int, shutdown: Shutdown, presence: Presence) -> None:
     """Keeps `count` children running until `shutdown`, then waits until all have stopped. `presence` shows
     how they do.
 
@@ -79,7 +79,7 @@ async def supervise(work: Work, count: int, shutdown: Shutdown, presence: Presen
 
 
 async def _keep(
-    number: int, work: Work, shutdown: Shutdown, reports: Reports, metrics: ChildMetrics | None
+    number: int, work: ChildWork, shutdown: Shutdown, reports: Reports, metrics: ChildMetrics | None
 ) -> int | None:
     """Returns the exit code of the last child."""
     log = telemetry.logger("supervisor").bind(process=number)
@@ -186,7 +186,7 @@ async def _hurry(child: SpawnProcess, shutdown: Shutdown) -> None:
     child.kill()
 
 
-def child_main(work: Work, channel: socket.socket, supervisor: socket.socket | None) -> None:
+def child_main(work: ChildWork, channel: socket.socket, supervisor: socket.socket | None) -> None:
     """The main function of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until keys can be read again, which is done then
@@ -197,7 +197,7 @@ def child_main(work: Work, channel: socket.socket, supervisor: socket.socket | N
         sys.exit(REFUSED)
 
 
-async def _child(work: Work, channel: socket.socket, supervisor: socket.socket | None) -> None:
+async def _child(work: ChildWork, channel: socket.socket, supervisor: socket.socket | None) -> None:
     shutdown = process.stop_signal(work.settings, signal.SIGTERM)
     vitals = Vitals()
     vitals.done(StartStep.SETTINGS, StartStep.SECRETS, StartStep.SCHEMA)

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from angarium.clock import Clock
 from angarium.core import ids
-from angarium.core.alert_link import Link, Purpose, read
+from angarium.core.alert_link import AlertLink, Purpose, read
 from angarium.core.audit import contact_view, difference
 from angarium.core.contact import (
     CONFIRMATIONS_OF_ADDRESS,
@@ -147,7 +147,7 @@ class Contacts(UseCase):
             changed = replace(found, status=ContactStatus.UNSUBSCRIBED, nonce=None)
             await self._change(connection, found, changed, "contact.unsubscribed")
 
-    def _read(self, token: str, purpose: Purpose) -> Link:
+    def _read(self, token: str, purpose: Purpose) -> AlertLink:
         if self._keyring is None:
             raise NotFound()
         return read(token, purpose, self._keyring, self._clock.now())

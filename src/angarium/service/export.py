@@ -96,7 +96,7 @@ class Exports(UseCase):
         after = _read_cursor(cursor)
         async with self._database.connection() as conn:
             message_id = None if message is None else await message_id_of(conn, app.id, message)
-            of = store.Subject(app.org_id, app.id, message_id, self._now())
+            of = store.ExportScope(app.org_id, app.id, message_id, self._now())
             try:
                 records, following = await self._read(conn, kind, of, after)
             except (ValueError, IndexError):
@@ -104,7 +104,7 @@ class Exports(UseCase):
         return ExportPage(records, None if following is None else _text(following))
 
     async def _read(
-        self, conn: Connection, kind: ExportKind, of: store.Subject, after: Cursor
+        self, conn: Connection, kind: ExportKind, of: store.ExportScope, after: Cursor
     ) -> tuple[list[dict[str, Any]], Cursor | None]:
         if kind is ExportKind.ENDPOINT:
             found, following = await store.endpoints(conn, of, after, self._keyring)

@@ -8,7 +8,7 @@ from typing import Final
 
 from angarium.clock import DOUBTFUL, Clock
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.core.overdue import Hold
+from angarium.core.overdue import FaultHold
 from angarium.store import our_fault
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
@@ -28,7 +28,7 @@ class DatabaseHealth:
         database: Database,
         clock: Clock,
         waiting: Sequence[Callable[[], StoreReason | None]],
-        hold: Callable[[], Hold | None] = lambda: None,
+        hold: Callable[[], FaultHold | None] = lambda: None,
     ) -> None:
         self._database = database
         self._clock = clock

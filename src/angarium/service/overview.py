@@ -15,7 +15,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.hourly_stats import HOUR, Point, Span, point
-from angarium.core.overdue import Hold, WaitEstimate, estimate
+from angarium.core.overdue import FaultHold, WaitEstimate, estimate
 from angarium.service.use_case import UseCase
 from angarium.store import hourly_stats, overdue
 from angarium.store.connection import Connection
@@ -97,7 +97,7 @@ class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
         wait = self.get(DeliveryKey(endpoint_id, message_id))
         return wait is not None and wait.waiting
 
-    def hold(self, endpoint_id: UUID, message_id: UUID) -> Hold | None:
+    def hold(self, endpoint_id: UUID, message_id: UUID) -> FaultHold | None:
         """The fault on our side that holds up the delivery."""
         wait = self.get(DeliveryKey(endpoint_id, message_id))
         return None if wait is None else wait.hold
@@ -107,7 +107,7 @@ class Overdue(UseCase):
     """Estimates waits from the database. `hold`: why all deliveries wait, or None."""
 
     def __init__(
-        self, database: Database, clock: Clock, hold: Callable[[], Hold | None] = lambda: None
+        self, database: Database, clock: Clock, hold: Callable[[], FaultHold | None] = lambda: None
     ) -> None:
         super().__init__(database, clock)
         self._hold = hold

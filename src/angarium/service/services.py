@@ -9,7 +9,7 @@ from angarium.core.address import AddressPolicy
 from angarium.core.errors import StoreReason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
-from angarium.core.overdue import Hold
+from angarium.core.overdue import FaultHold
 from angarium.service.api_key import ApiKeys
 from angarium.service.application import Applications
 from angarium.service.attempt import Attempts
@@ -82,7 +82,7 @@ class Services(DatabaseServices):
         endpoint_limit: int,
         waiting: Sequence[Callable[[], StoreReason | None]] = (),
         replica: Replica | None = None,
-        hold: Callable[[], Hold | None] = lambda: None,
+        hold: Callable[[], FaultHold | None] = lambda: None,
         mails: bool = False,
     ) -> None:
         """`inboxes`: URLs of Play's inboxes, None if Play is not available. `waiting`: writers other than

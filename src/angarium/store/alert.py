@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from angarium.clock import datetime_at
-from angarium.core.alert import SHOWN, AlertKind, Audience, Digest, Entry, Notice, Sum, Window
+from angarium.core.alert import SHOWN, AlertKind, Audience, Digest, DigestWindow, Entry, Notice, Sum
 from angarium.core.contact import ContactStatus
 from angarium.core.url import split_credentials
 from angarium.store.connection import Connection, Row
@@ -73,16 +73,16 @@ async def add_failing(connection: Connection, audience: Audience, now: float, si
     return marked
 
 
-async def due(connection: Connection, now: float, limit: int) -> list[tuple[UUID, Window | None]]:
+async def due(connection: Connection, now: float, limit: int) -> list[tuple[UUID, DigestWindow | None]]:
     """Recipients with notices who may get a digest now, or have no window yet."""
     rows = queries.notice_due(connection, now=datetime_at(now), limit=limit)
     return [
-        (row["id"], None if row["level"] is None else Window(row["level"], row["next_at"].timestamp()))
+        (row["id"], None if row["level"] is None else DigestWindow(row["level"], row["next_at"].timestamp()))
         async for row in rows
     ]
 
 
-async def open_window(connection: Connection, recipient_id: UUID, window: Window) -> None:
+async def open_window(connection: Connection, recipient_id: UUID, window: DigestWindow) -> None:
     """Store when a recipient may get the next digest."""
     await queries.digest_window(
         connection, recipient_id=recipient_id, level=window.level, next_at=datetime_at(window.next_at)

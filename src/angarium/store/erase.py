@@ -29,7 +29,7 @@ _Verb = Callable[..., Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ErasedTable:
     """How the rows of an application in one table are deleted and counted. Without `erase` they are deleted
     with messages or by a walk; without `left` they are not found by the application, only by messages or a
     walk."""
@@ -40,7 +40,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ErasedApplication:
     """The application to erase. `subjects`: what the stored responses about it are found by."""
 
     org_id: str
@@ -71,38 +71,38 @@ async def _messages(connection: Connection, app_id: UUID) -> dict[str, int]:
 
 TABLES: Final = (
     # the queue first: then nothing is sent any more, and attempts in flight record nothing
-    Table("fan_out", queries.erase_fan_out, queries.left_fan_out),
-    Table("pending", queries.erase_pending, queries.left_pending),
-    Table("retry", queries.erase_retry, queries.left_retry),
-    Table("message", None, queries.left_message),  # with attempts and payloads
-    Table("attempt", None, None),  # with their messages; strays by a walk
-    Table("payload", None, None),  # with their messages, and named by nothing else
-    Table("event_id", queries.erase_event_id, queries.left_event_id),
-    Table("idempotency", None, None),  # by a walk
-    Table("attempt_hour", queries.erase_attempt_hour, queries.left_attempt_hour),
-    Table("background_task", queries.erase_background_task, queries.left_background_task),
+    ErasedTable("fan_out", queries.erase_fan_out, queries.left_fan_out),
+    ErasedTable("pending", queries.erase_pending, queries.left_pending),
+    ErasedTable("retry", queries.erase_retry, queries.left_retry),
+    ErasedTable("message", None, queries.left_message),  # with attempts and payloads
+    ErasedTable("attempt", None, None),  # with their messages; strays by a walk
+    ErasedTable("payload", None, None),  # with their messages, and named by nothing else
+    ErasedTable("event_id", queries.erase_event_id, queries.left_event_id),
+    ErasedTable("idempotency", None, None),  # by a walk
+    ErasedTable("attempt_hour", queries.erase_attempt_hour, queries.left_attempt_hour),
+    ErasedTable("background_task", queries.erase_background_task, queries.left_background_task),
     # contacts first: then no notice is written for them
-    Table("contact", queries.erase_contact, queries.left_contact),
-    Table("notice", queries.erase_notice, queries.left_notice),
-    Table("mail", queries.erase_mail, queries.left_mail),
-    Table("sandbox_counter", queries.erase_sandbox_counter, queries.left_sandbox_counter),
-    Table("play_request", queries.erase_play_request, queries.left_play_request),
-    Table("play_inbox", queries.erase_play_inbox, queries.left_play_inbox),
-    Table("listener", queries.erase_listener, queries.left_listener),
-    Table("endpoint_health", queries.erase_endpoint_health, queries.left_endpoint_health),
-    Table("held_lane", queries.erase_held_lane, queries.left_held_lane),
-    Table("former_url", queries.erase_former_url, queries.left_former_url),
-    Table("control.placement", queries.erase_placement, queries.left_placement),
-    Table("control.token_cutoff", queries.erase_token_cutoff, queries.left_token_cutoff),
-    Table("control.api_key", queries.erase_api_key, queries.left_api_key),
-    Table("control.idempotency", queries.erase_idempotency_control, queries.left_idempotency_control),
+    ErasedTable("contact", queries.erase_contact, queries.left_contact),
+    ErasedTable("notice", queries.erase_notice, queries.left_notice),
+    ErasedTable("mail", queries.erase_mail, queries.left_mail),
+    ErasedTable("sandbox_counter", queries.erase_sandbox_counter, queries.left_sandbox_counter),
+    ErasedTable("play_request", queries.erase_play_request, queries.left_play_request),
+    ErasedTable("play_inbox", queries.erase_play_inbox, queries.left_play_inbox),
+    ErasedTable("listener", queries.erase_listener, queries.left_listener),
+    ErasedTable("endpoint_health", queries.erase_endpoint_health, queries.left_endpoint_health),
+    ErasedTable("held_lane", queries.erase_held_lane, queries.left_held_lane),
+    ErasedTable("former_url", queries.erase_former_url, queries.left_former_url),
+    ErasedTable("control.placement", queries.erase_placement, queries.left_placement),
+    ErasedTable("control.token_cutoff", queries.erase_token_cutoff, queries.left_token_cutoff),
+    ErasedTable("control.api_key", queries.erase_api_key, queries.left_api_key),
+    ErasedTable("control.idempotency", queries.erase_idempotency_control, queries.left_idempotency_control),
     # records stay without their details
-    Table("audit", queries.erase_audit, queries.left_audit),
-    Table("control.audit", queries.erase_audit_control, queries.left_audit_control),
+    ErasedTable("audit", queries.erase_audit, queries.left_audit),
+    ErasedTable("control.audit", queries.erase_audit_control, queries.left_audit_control),
 )
 """All tables but the two that end last, `endpoint` and `application`, by which the others are found."""
 
-LAST: Final = Table("endpoint", queries.erase_endpoint, queries.left_endpoint)
+LAST: Final = ErasedTable("endpoint", queries.erase_endpoint, queries.left_endpoint)
 
 
 async def find(
@@ -135,7 +135,9 @@ async def writing(connection: Connection, these: Sequence[str]) -> bool:
     return running
 
 
-async def erase(connection: Connection, table: Table, subject: Subject) -> tuple[dict[str, int], bool]:
+async def erase(
+    connection: Connection, table: ErasedTable, subject: ErasedApplication
+) -> tuple[dict[str, int], bool]:
     """Delete a slice of a table. Returns how many rows by table, and whether there may be more."""
     if table.name == "message":
         gone = await _messages(connection, subject.app_id)
@@ -146,7 +148,7 @@ async def erase(connection: Connection, table: Table, subject: Subject) -> tuple
     return {table.name: count}, count >= SLICE
 
 
-async def left(connection: Connection, subject: Subject) -> dict[str, int]:
+async def left(connection: Connection, subject: ErasedApplication) -> dict[str, int]:
     """Count what is left, by table; tables without rows of the application are not listed."""
     found = {}
     for table in TABLES:
@@ -171,7 +173,7 @@ async def walk_idempotency(connection: Connection, app_id: UUID, after: bytes) -
     return row["gone"], row["key"]
 
 
-async def end(connection: Connection, subject: Subject) -> None:
+async def end(connection: Connection, subject: ErasedApplication) -> None:
     """Delete the application itself."""
     await queries.erase_application(connection, **subject.columns)
 

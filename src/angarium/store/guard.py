@@ -21,7 +21,7 @@ import structlog
 
 from angarium.clock import steady
 from angarium.core.errors import ProcessRefused, StoreReason, StoreUnavailable
-from angarium.core.overdue import Hold
+from angarium.core.overdue import FaultHold
 from angarium.store import installation
 from angarium.store.fault import DatabaseFault
 from angarium.store.installation import Installation, RestoreHold
@@ -63,11 +63,11 @@ class Guard:
         return self.hold is None or self.hold.accepting
 
     @property
-    def waiting(self) -> Hold | None:
+    def waiting(self) -> FaultHold | None:
         """Why due deliveries wait, for customers."""
         if self.hold is not None:
-            return Hold(RESTORING, self.hold.since.timestamp())
-        return None if self.pace is None else Hold(RESTORING, self._paced_since)
+            return FaultHold(RESTORING, self.hold.since.timestamp())
+        return None if self.pace is None else FaultHold(RESTORING, self._paced_since)
 
     def doubt(self) -> None:
         """A statement failed because of the schema: look now."""

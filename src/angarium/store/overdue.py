@@ -9,7 +9,7 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.overdue import RECENT, Hold
+from angarium.core.overdue import RECENT, FaultHold
 from angarium.store.connection import Connection
 from angarium.store.our_fault import noted_since
 from angarium.store.sql import queries
@@ -21,19 +21,19 @@ ATTEMPTED: Final = 15 * 86400.0  # seconds; attempts for older messages are rare
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class EndpointBacklog:
     """Of one endpoint: recent attempts and due deliveries, both counted up to `COUNTED`; when the first
     delivery of a first-in-first-out endpoint is due; and the fault on our side for which it waits."""
 
     recent: int
     due: int
     head_due: float | None
-    hold: Hold | None
+    hold: FaultHold | None
 
 
 async def endpoints(
     conn: Connection, app_id: UUID, endpoint_ids: Collection[UUID], now: float
-) -> dict[UUID, Backlog]:
+) -> dict[UUID, EndpointBacklog]:
     """The backlogs of these endpoints of an application."""
     rows = queries.overdue_endpoints(
         conn, app_id=app_id, endpoint_ids=list(endpoint_ids), now=datetime_at(now),
@@ -41,11 +41,11 @@ async def endpoints(
         most=COUNTED, noted_since=noted_since(now),
     )  # fmt: skip
     return {
-        row["id"]: Backlog(
+        row["id"]: EndpointBacklog(
             row["recent"],
             row["due"],
             row["head_due"] and row["head_due"].timestamp(),
-            None if row["hold_code"] is None else Hold(row["hold_code"], row["hold_since"].timestamp()),
+            None if row["hold_code"] is None else FaultHold(row["hold_code"], row["hold_since"].timestamp()),
         )
         async for row in rows
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from angarium.telemetry.registry import Across, Family, Kind
+from angarium.telemetry.registry import Across, Family, MetricType
 
 LATENESS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 ATTEMPT: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
@@ -17,15 +17,15 @@ BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def _counter(name: str, meaning: str, *labels: str, across: Across = Across.SUM) -> Family:
-    return Family(name, Kind.COUNTER, meaning, labels, across=across)
+    return Family(name, MetricType.COUNTER, meaning, labels, across=across)
 
 
 def _gauge(name: str, meaning: str, *labels: str, across: Across = Across.SUM) -> Family:
-    return Family(name, Kind.GAUGE, meaning, labels, across=across)
+    return Family(name, MetricType.GAUGE, meaning, labels, across=across)
 
 
 def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family:
-    return Family(name, Kind.HISTOGRAM, meaning, labels, buckets)
+    return Family(name, MetricType.HISTOGRAM, meaning, labels, buckets)
 
 
 SECTIONS: Final = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from angarium.telemetry.catalogue import CATALOGUE
-from angarium.telemetry.registry import Across, Family, Kind, Labels, Snapshot
+from angarium.telemetry.registry import Across, Family, Labels, MetricType, Snapshot
 
 _RULES: Final = {Across.MAX: max, Across.MIN: min}
 
@@ -23,7 +23,7 @@ def combined(snapshots: Mapping[str, Snapshot], ended: Iterable[Snapshot] = ()) 
 
 def counters(snapshot: Snapshot) -> Snapshot:
     """What remains of a combined snapshot when its process ends: counters and histograms."""
-    return {name: series for name, series in snapshot.items() if CATALOGUE[name].kind is not Kind.GAUGE}
+    return {name: series for name, series in snapshot.items() if CATALOGUE[name].kind is not MetricType.GAUGE}
 
 
 def _add(values: dict[str, dict[Labels, list[float]]], snapshot: Snapshot, process: Labels | None) -> None:

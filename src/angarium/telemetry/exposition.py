@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from angarium.telemetry.registry import PREFIX, Family, Kind, Snapshot
+from angarium.telemetry.registry import PREFIX, Family, MetricType, Snapshot
 
 
 def exposition(catalogue: Mapping[str, Family], snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
@@ -40,14 +40,14 @@ class _Families(Collector):
 
 def _metric(family: Family, series: list[tuple[tuple[str, ...], list[float]]]) -> Metric:
     named = PREFIX + family.name, family.meaning
-    if family.kind is Kind.HISTOGRAM:
+    if family.kind is MetricType.HISTOGRAM:
         histogram = HistogramMetricFamily(*named, labels=family.shown_labels)
         bounds = [*(str(float(bound)) for bound in family.buckets), "+Inf"]
         for labels, (*counts, total) in series:
             buckets = list(zip(bounds, accumulate(counts), strict=True))
             histogram.add_metric(labels, buckets, total)
         return histogram
-    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    kind = CounterMetricFamily if family.kind is MetricType.COUNTER else GaugeMetricFamily
     metric = kind(*named, labels=family.shown_labels)
     for labels, (value,) in series:
         metric.add_metric(labels, value)

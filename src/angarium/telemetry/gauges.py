@@ -19,7 +19,7 @@ _PAGE: Final = resource.getpagesize()
 _STARTED_AT: Final = time.time()
 
 
-class Pool(Protocol):
+class DatabasePool(Protocol):
     """A pool of database connections. `use`: connections in use, idle, and allowed."""
 
     @property
@@ -51,7 +51,7 @@ def _resident() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def pool_gauges(registry: Registry, pools: Sequence[Pool]) -> Callable[[], None]:
+def pool_gauges(registry: Registry, pools: Sequence[DatabasePool]) -> Callable[[], None]:
     """Use of pools of database connections."""
 
     def update() -> None:

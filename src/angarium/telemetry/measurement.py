@@ -37,7 +37,7 @@ class Measurement:
         self._leads: Callable[[], bool] = lambda: False
         logs.report_to(self.events.logged)
 
-    def watch_pools(self, pools: Sequence[gauges.Pool]) -> None:
+    def watch_pools(self, pools: Sequence[gauges.DatabasePool]) -> None:
         self.registry.before_snapshot(gauges.pool_gauges(self.registry, pools))
 
     def watch_intake(self, queued: Callable[[], tuple[int, int]]) -> None:

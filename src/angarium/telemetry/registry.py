@@ -25,7 +25,7 @@ MOST: Final = 2000
 OTHER: Final = "other"
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """The type of a metric, as Prometheus names it."""
 
     COUNTER = "counter"
@@ -47,7 +47,7 @@ class Family:
     """One metric: its name without prefix, and what it means. `buckets` are upper bounds without infinity."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     meaning: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()

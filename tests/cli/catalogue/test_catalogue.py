@@ -15,11 +15,11 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from angarium.cli.catalogue import asyncapi, openapi
 from angarium.cli.catalogue import reference as module
-from angarium.cli.catalogue.reference import Document
+from angarium.cli.catalogue.reference import SourceDocument
 from angarium.cli.configuration.fault import ConfigurationError, Faults
 from angarium.cli.configuration.field import same
 from angarium.cli.configuration.noun import EVENT_TYPE, filled
-from angarium.cli.configuration.state import State
+from angarium.cli.configuration.state import ConfigState
 from angarium.cli.event_type import read_state
 from angarium.core import json_schema
 
@@ -261,5 +261,5 @@ def test_two_event_types_of_a_document_cannot_have_one_name() -> None:
     assert "another event type of this file has the name a.b" in refused(
         {"asyncapi": "3.0.0", "components": {"messages": messages}}
     )
-    assert Document({}, Faults()).root == {}
-    assert State().items == {}
+    assert SourceDocument({}, Faults()).root == {}
+    assert ConfigState().items == {}

@@ -13,7 +13,7 @@ from angarium.cli.configuration.fault import ConfigurationError
 from angarium.cli.configuration.json_schema import schema
 from angarium.cli.configuration.noun import TOP
 from angarium.cli.configuration.state import read
-from angarium.cli.configuration.text import Text
+from angarium.cli.configuration.text import ParsedFile
 from tests.kit.command import run
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.schema.json"
@@ -22,7 +22,7 @@ VALIDATOR = jsonschema_rs.validator_for(schema())
 
 def accepted(value: Any) -> bool:
     try:
-        _, faults = read([Text(value)])
+        _, faults = read([ParsedFile(value)])
         faults.check()
     except ConfigurationError:
         return False

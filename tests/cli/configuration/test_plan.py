@@ -10,17 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angarium.cli.configuration.fault import Path
-from angarium.cli.configuration.field import KEEP, Reference, Secret, same
+from angarium.cli.configuration.field import KEEP, Secret, SecretReference, same
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY, TOP, filled
 from angarium.cli.configuration.plan import HIDDEN, Action, Plan, plan
-from angarium.cli.configuration.state import ConfigItem, State, read, written
-from angarium.cli.configuration.text import Text
+from angarium.cli.configuration.state import ConfigItem, ConfigState, read, written
+from angarium.cli.configuration.text import ParsedFile
 
 NAMES = st.sampled_from(["a", "b", "c.d", "e-f"])
 WORDS = st.text("ab 0:#é", max_size=3)
 SCALARS = st.none() | st.booleans() | st.integers(0, 2) | WORDS
 JSON = st.recursive(SCALARS, lambda one: st.lists(one, max_size=2))
-REFERENCES = st.sampled_from([Reference("env", "A"), Reference("env", "B"), Reference("file", "c")])
+REFERENCES = st.sampled_from(
+    [SecretReference("env", "A"), SecretReference("env", "B"), SecretReference("file", "c")]
+)
 
 
 def optional(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -72,8 +74,8 @@ KEYS = st.builds(lambda: {"scope": "s"})
 
 
 @st.composite
-def states(draw: st.DrawFn) -> State:
-    state = State()
+def states(draw: st.DrawFn) -> ConfigState:
+    state = ConfigState()
     for noun, fields in ((EVENT_TYPE, EVENT_TYPES), (APPLICATION, APPLICATIONS)):
         if draw(st.booleans()):
             state.sections.add((noun.plural,))
@@ -90,7 +92,7 @@ def states(draw: st.DrawFn) -> State:
 
 
 def value_of(reference: Any) -> Any:
-    return f"value of {reference.name}" if isinstance(reference, Reference) else reference
+    return f"value of {reference.name}" if isinstance(reference, SecretReference) else reference
 
 
 class Server:
@@ -100,9 +102,9 @@ class Server:
         self.stored: dict[Path, dict[str, Any]] = {}
         self.nouns: dict[Path, Any] = {}
 
-    def shown(self) -> State:
+    def shown(self) -> ConfigState:
         """What it has: all sections, with secrets hidden."""
-        state = State(sections={(noun.plural,) for noun in TOP})
+        state = ConfigState(sections={(noun.plural,) for noun in TOP})
         for path, fields in self.stored.items():
             noun = self.nouns[path]
             if noun is APPLICATION:
@@ -116,7 +118,7 @@ class Server:
             state.add(noun, path, one)
         return state
 
-    def differing(self, wanted: State) -> set[Path]:
+    def differing(self, wanted: ConfigState) -> set[Path]:
         """What only it can compare."""
         found: set[Path] = set()
         for item in wanted.of(ENDPOINT):
@@ -132,7 +134,7 @@ class Server:
                     found.add((*item.path, "headers", name))
         return found
 
-    def make(self, made: Plan, wanted: State) -> None:
+    def make(self, made: Plan, wanted: ConfigState) -> None:
         for step in made.steps:
             if step.action in (Action.CREATE, Action.UPDATE):
                 noun = wanted.items[step.path].noun
@@ -158,12 +160,14 @@ class Server:
         values, stored = self._values(item.fields), self.stored[item.path]
         return all(same(one, stored[name]) for name, one in values.items())
 
-    def plan(self, wanted: State, *, delete: bool) -> Plan:
+    def plan(self, wanted: ConfigState, *, delete: bool) -> Plan:
         return plan(wanted, self.shown(), self.differing(wanted), delete=delete)
 
 
 @given(states(), states(), st.booleans())
-def test_a_plan_that_is_made_leaves_nothing_to_do(first: State, second: State, delete: bool) -> None:
+def test_a_plan_that_is_made_leaves_nothing_to_do(
+    first: ConfigState, second: ConfigState, delete: bool
+) -> None:
     server = Server()
     for wanted in (first, second, first):
         server.make(server.plan(wanted, delete=delete), wanted)
@@ -174,7 +178,7 @@ def test_a_plan_that_is_made_leaves_nothing_to_do(first: State, second: State, d
 
 @given(states(), states(), st.integers(0, 9))
 def test_a_plan_that_stops_in_the_middle_is_finished_by_the_next(
-    first: State, second: State, at: int
+    first: ConfigState, second: ConfigState, at: int
 ) -> None:
     server, direct = Server(), Server()
     for one in (server, direct):
@@ -187,7 +191,7 @@ def test_a_plan_that_stops_in_the_middle_is_finished_by_the_next(
 
 
 @given(states(), states())
-def test_nothing_is_deleted_without_being_asked_for(first: State, second: State) -> None:
+def test_nothing_is_deleted_without_being_asked_for(first: ConfigState, second: ConfigState) -> None:
     server = Server()
     server.make(server.plan(first, delete=False), first)
     made = server.plan(second, delete=False)
@@ -200,7 +204,7 @@ def test_nothing_is_deleted_without_being_asked_for(first: State, second: State)
 
 
 @given(states())
-def test_what_is_exported_and_applied_elsewhere_is_exported_again_alike(wanted: State) -> None:
+def test_what_is_exported_and_applied_elsewhere_is_exported_again_alike(wanted: ConfigState) -> None:
     for item in list(wanted.items.values()):  # secrets do not travel
         fields = {
             name: "https://a/" if name == "url" else value
@@ -214,7 +218,7 @@ def test_what_is_exported_and_applied_elsewhere_is_exported_again_alike(wanted: 
     first, second = Server(), Server()
     first.make(first.plan(wanted, delete=True), wanted)
     exported = written(first.shown())
-    again, faults = read([Text(exported)])
+    again, faults = read([ParsedFile(exported)])
     faults.check()
     second.make(second.plan(again, delete=True), again)
     assert written(second.shown()) == exported
@@ -227,9 +231,9 @@ def test_values_are_the_same_if_they_are_the_same_json() -> None:
     assert not any(same(one, other) for one, other in unlike)
 
 
-B = Reference("env", "B")
+B = SecretReference("env", "B")
 BEFORE = {
-    "url": Reference("env", "A"), "description": "", "secret": B, "disabled": True,
+    "url": SecretReference("env", "A"), "description": "", "secret": B, "disabled": True,
     "headers": {"X-A": "0", "X-B": B},
 }  # fmt: skip
 
@@ -246,12 +250,12 @@ BEFORE = {
         ("fifo", True, ["fifo"]),
         ("metadata", {"a": "b"}, ["metadata"]),
         ("disabled", False, ["disabled"]),
-        ("secret", Reference("env", "C"), ["secret"]),
-        ("secret", Reference("file", "B"), []),
+        ("secret", SecretReference("env", "C"), ["secret"]),
+        ("secret", SecretReference("file", "B"), []),
         ("headers", {"x-a": "0", "x-b": B}, []),
-        ("headers", {"x-a": "0", "x-b": Reference(KEEP, "true")}, []),
+        ("headers", {"x-a": "0", "x-b": SecretReference(KEEP, "true")}, []),
         ("headers", {"X-A": "1", "X-B": B}, ["headers.X-A"]),
-        ("headers", {"X-A": "0", "X-B": Reference("env", "C")}, ["headers.X-B"]),
+        ("headers", {"X-A": "0", "X-B": SecretReference("env", "C")}, ["headers.X-B"]),
         ("headers", {"X-A": "0", "X-B": "plain"}, ["headers.X-B"]),
         ("headers", {"X-A": B, "X-B": B}, ["headers.X-A"]),
         ("headers", {"X-B": B}, ["headers.X-A"]),
@@ -262,7 +266,7 @@ BEFORE = {
 def test_a_field_that_differs_is_the_only_change(field: str, value: Any, changed: list[str]) -> None:
     server, path = Server(), ("applications", "a", "endpoints", "e")
     for fields in (BEFORE, BEFORE | {field: value}):
-        wanted = State(sections={("applications",), path[:-1]})
+        wanted = ConfigState(sections={("applications",), path[:-1]})
         wanted.add(APPLICATION, path[:2], filled(APPLICATION, {"name": "A"}))
         wanted.add(ENDPOINT, path, filled(ENDPOINT, fields))
         made = server.plan(wanted, delete=False)
@@ -273,12 +277,12 @@ def test_a_field_that_differs_is_the_only_change(field: str, value: Any, changed
 
 
 def test_what_cannot_be_done_is_a_fault() -> None:
-    server, wanted = Server(), State(sections={("applications",), ("applications", "a", "keys")})
+    server, wanted = Server(), ConfigState(sections={("applications",), ("applications", "a", "keys")})
     wanted.add(APPLICATION, ("applications", "a"), filled(APPLICATION, {"name": "A"}))
     wanted.add(KEY, ("applications", "a", "keys", "k"), {"scope": "one"})
     server.make(server.plan(wanted, delete=False), wanted)
     wanted.add(KEY, ("applications", "a", "keys", "k"), {"scope": "two"})
-    keep = {"url": "https://a/", "headers": {"X": Reference(KEEP, "true")}}
+    keep = {"url": "https://a/", "headers": {"X": SecretReference(KEEP, "true")}}
     wanted.add(ENDPOINT, ("applications", "a", "endpoints", "e"), filled(ENDPOINT, keep))
     wanted.organization = {"profile": "other"}
     current = server.shown()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from angarium.cli.configuration.fault import ConfigurationError
-from angarium.cli.configuration.field import Reference
-from angarium.cli.configuration.state import State, read
+from angarium.cli.configuration.field import SecretReference
+from angarium.cli.configuration.state import ConfigState, read
 from angarium.cli.configuration.text import read as read_text
 
 ENDPOINT = ("applications", "acme", "endpoints", "orders")
@@ -14,7 +14,7 @@ APP = "angarium: 1\napplications:\n  acme:\n    name: Acme\n"
 ORDERS = f"{APP}    endpoints:\n      orders:\n        url: https://example.com/\n"
 
 
-def stated(*files: str) -> State:
+def stated(*files: str) -> ConfigState:
     state, faults = read([read_text(one.encode(), f"{place}.yaml") for place, one in enumerate(files)])
     faults.check()
     return state
@@ -37,8 +37,12 @@ def test_a_missing_field_has_its_default_unless_it_is_kept() -> None:
 def test_secrets_are_references() -> None:
     more = "        secret: {env: A_B}\n        headers: {X: '1', Y: {file: a/b}, Z: {keep: true}}\n"
     fields = stated(ORDERS + more).items[ENDPOINT].fields
-    assert fields["secret"] == Reference("env", "A_B")
-    assert fields["headers"] == {"X": "1", "Y": Reference("file", "a/b"), "Z": Reference("keep", "true")}
+    assert fields["secret"] == SecretReference("env", "A_B")
+    assert fields["headers"] == {
+        "X": "1",
+        "Y": SecretReference("file", "a/b"),
+        "Z": SecretReference("keep", "true"),
+    }
 
 
 @pytest.mark.parametrize(

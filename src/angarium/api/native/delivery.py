@@ -36,7 +36,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.failure import title_of
 from angarium.core.nouns import Delivery
-from angarium.core.overdue import Hold
+from angarium.core.overdue import FaultHold
 from angarium.service.attempt import EXPANDED, looking_like, status_of
 from angarium.service.overview import WaitEstimates
 from angarium.store.delivery import DeliveryMessage, Destination
@@ -103,7 +103,7 @@ class MessageEndpointOut(AnyEndpointOut):
     our_fault: Annotated[OurFaultOut | None, OUR_FAULT]
 
 
-def our_fault_out(hold: Hold | None) -> OurFaultOut | None:
+def our_fault_out(hold: FaultHold | None) -> OurFaultOut | None:
     """None while there is no fault."""
     if hold is None:
         return None

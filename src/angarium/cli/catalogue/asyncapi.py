@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from angarium.cli.catalogue.event import EXTENSION, Draft, Event, extras, put_extras
-from angarium.cli.catalogue.reference import Document, Unresolved, at, embedded
+from angarium.cli.catalogue.event import EXTENSION, Event, ImportedEventType, extras, put_extras
+from angarium.cli.catalogue.reference import SourceDocument, Unresolved, at, embedded
 from angarium.cli.configuration.fault import Path
 
 _FORMAT: Final = "application/schema+json;version="
@@ -19,7 +19,7 @@ _DRAFTS: Final = {
 }
 
 
-def events(document: Document) -> list[Event]:
+def events(document: SourceDocument) -> list[Event]:
     """The event types. What is wrong becomes a fault."""
     found: dict[Path, Event] = {}
     for path in _messages(document):
@@ -34,7 +34,7 @@ def events(document: Document) -> list[Event]:
     return list(found.values())
 
 
-def _messages(document: Document) -> list[Path]:
+def _messages(document: SourceDocument) -> list[Path]:
     root = document.root
     operations, channels = _mapping(root, "operations"), _mapping(root, "channels")
     if operations:
@@ -57,7 +57,7 @@ def _messages(document: Document) -> list[Path]:
     return [("components", "messages", name) for name in _mapping(components, "messages")]
 
 
-def _of_channel(document: Document, path: Path) -> list[Path]:
+def _of_channel(document: SourceDocument, path: Path) -> list[Path]:
     channel = at(document.root, document.followed(path))
     return [(*path, "messages", name) for name in _mapping(channel, "messages")]
 
@@ -67,12 +67,12 @@ def _mapping(value: Any, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _event(document: Document, key: str, path: Path) -> Event:
+def _event(document: SourceDocument, key: str, path: Path) -> Event:
     message = at(document.root, path)
     if not isinstance(message, dict):
         raise Unresolved("a message must be a mapping")
     name = message.get("name")
-    draft = Draft(name if isinstance(name, str) else key, path)
+    draft = ImportedEventType(name if isinstance(name, str) else key, path)
     words = [message.get(one) for one in ("description", "summary", "title")]
     draft.description = next((one for one in words if isinstance(one, str)), "")
     tags = message.get("tags")
@@ -85,7 +85,7 @@ def _event(document: Document, key: str, path: Path) -> Event:
     return extras(draft, message.get(EXTENSION))
 
 
-def _payload(document: Document, path: Path) -> dict[str, Any]:
+def _payload(document: SourceDocument, path: Path) -> dict[str, Any]:
     payload = at(document.root, path)
     if not isinstance(payload, dict) or "schemaFormat" not in payload:
         schema: dict[str, Any] = document.schema(path)
@@ -100,7 +100,7 @@ def _payload(document: Document, path: Path) -> dict[str, Any]:
     return schema
 
 
-def _with_examples(draft: Draft, examples: Any) -> Draft:
+def _with_examples(draft: ImportedEventType, examples: Any) -> ImportedEventType:
     found = [one["payload"] for one in examples if "payload" in one] if isinstance(examples, list) else []
     if found and draft.schema is not None and "examples" not in draft.schema:
         draft.schema = {**draft.schema, "examples": found}

@@ -13,7 +13,7 @@ _OWN: Final = ("archived", "deprecated", "featureFlags", "groupName", "schemas")
 
 
 @dataclass(slots=True)
-class Draft:
+class ImportedEventType:
     """What is known of an event type so far. `schema`: that of version 1."""
 
     name: str
@@ -33,7 +33,7 @@ class Event:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def extras(draft: Draft, own: Any) -> Event:
+def extras(draft: ImportedEventType, own: Any) -> Event:
     """The event type, with what the document says of it in `x-angarium`."""
     given = {name: one for name, one in own.items() if name in _OWN} if isinstance(own, Mapping) else {}
     schemas = given.pop("schemas", None)

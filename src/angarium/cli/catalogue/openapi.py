@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from angarium.cli.catalogue.event import EXTENSION, Draft, Event, extras, put_extras
-from angarium.cli.catalogue.reference import Document, Unresolved, at, embedded
+from angarium.cli.catalogue.event import EXTENSION, Event, ImportedEventType, extras, put_extras
+from angarium.cli.catalogue.reference import SourceDocument, Unresolved, at, embedded
 from angarium.cli.configuration.fault import Path
 
 _METHODS: Final = ("post", "put", "patch", "get", "delete")
@@ -17,7 +17,7 @@ _DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
 _DRAFT_2020: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def events(document: Document) -> list[Event]:
+def events(document: SourceDocument) -> list[Event]:
     """The event types. What is wrong becomes a fault."""
     root, found = document.root, []
     webhooks = root.get("webhooks")
@@ -35,7 +35,7 @@ def events(document: Document) -> list[Event]:
     return found
 
 
-def _event(document: Document, name: str, path: Path, default: str) -> Event:
+def _event(document: SourceDocument, name: str, path: Path, default: str) -> Event:
     place = document.followed(path)
     item = at(document.root, place)
     method = next((one for one in _METHODS if isinstance(item, dict) and one in item), None)
@@ -46,7 +46,7 @@ def _event(document: Document, name: str, path: Path, default: str) -> Event:
         raise Unresolved(f"`{method}` must be a mapping")
     words = [one.get(key) for one in (operation, item) for key in ("description", "summary")]
     tags = operation.get("tags")
-    draft = Draft(name, path)
+    draft = ImportedEventType(name, path)
     draft.description = next((one for one in words if isinstance(one, str)), "")
     draft.deprecated = operation.get("deprecated") is True
     draft.group = tags[0] if isinstance(tags, list) and tags and isinstance(tags[0], str) else None

@@ -26,7 +26,7 @@ class Unresolved(Exception):
 
 
 @dataclass(slots=True)
-class Document:
+class SourceDocument:
     """A document from which objects and schemas are taken."""
 
     root: Any

@@ -16,9 +16,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from angarium.cli.configuration.fault import Path
-from angarium.cli.configuration.field import KEEP, Reference
+from angarium.cli.configuration.field import KEEP, SecretReference
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
-from angarium.cli.configuration.plan import Action, Hidden, Step, kept_headers
+from angarium.cli.configuration.plan import Action, Hidden, PlanStep, kept_headers
 from angarium.cli.configuration.secret import with_values
 from angarium.cli.configuration.state import PART
 from angarium.client.angarium import Angarium
@@ -51,7 +51,7 @@ class CarryOut:
     values: Mapping[Path, str]
     new_key: NewKey
 
-    def make(self, step: Step) -> None:
+    def make(self, step: PlanStep) -> None:
         """Raises a ClientError if the server refuses it or does not respond."""
         if step.kind == PART:
             self.client.call("PUT", "/organization", dict(step.fields or {}))
@@ -65,7 +65,7 @@ class CarryOut:
                 KEY.name: self._key,
             }[step.kind](step)
 
-    def _event_type(self, step: Step) -> None:
+    def _event_type(self, step: PlanStep) -> None:
         fields = dict(step.fields or {})
         fields = {name: value for name, value in fields.items() if value is not None}
         try:
@@ -75,12 +75,12 @@ class CarryOut:
                 raise
             self.client.call("PUT", _address(step.path), fields)  # another caller has created it at once
 
-    def _application(self, step: Step) -> None:
+    def _application(self, step: PlanStep) -> None:
         fields = dict(step.fields or {})
         if step.action is Action.UPDATE or not self._created("/app", fields | {"uid": step.path[-1]}):
             self.client.call("PATCH", _address(step.path), fields)
 
-    def _endpoint(self, step: Step) -> None:
+    def _endpoint(self, step: PlanStep) -> None:
         given = step.fields or {}
         fields = {name: with_values(name, value, step.path, self.values) for name, value in given.items()}
         address, changed = _address(step.path), {one.field.partition(".")[0] for one in step.changes}
@@ -102,13 +102,13 @@ class CarryOut:
         if "secret" in changed and secret is not None:
             self.client.call("POST", f"{address}/secret/rotate", {"key": secret})
 
-    def _replace(self, address: str, fields: dict[str, Any], headers: Any, step: Step) -> None:
+    def _replace(self, address: str, fields: dict[str, Any], headers: Any, step: PlanStep) -> None:
         current = self.client.call("GET", address)
         kept = {name: current[name] for name in ("disabled", "version")}
         whole = kept | fields | {"uid": step.path[-1], "headers": headers}
         self.client.call("PUT", address, {name: one for name, one in whole.items() if one is not None})
 
-    def _headers(self, address: str, headers: Mapping[str, str], step: Step) -> None:
+    def _headers(self, address: str, headers: Mapping[str, str], step: PlanStep) -> None:
         """Set all, and remove those that are not wanted any more. Those that are kept are not named."""
         gone = [
             one.field.partition(".")[2]
@@ -117,7 +117,7 @@ class CarryOut:
         ]
         self.client.call("PATCH", address, {"headers": dict(headers), "deleteHeaders": gone})
 
-    def _key(self, step: Step) -> None:
+    def _key(self, step: PlanStep) -> None:
         _, app, _, name = map(str, step.path)
         body = {"application": app, "name": name, "scope": (step.fields or {})["scope"]}
         try:
@@ -128,7 +128,7 @@ class CarryOut:
             raise
         self.new_key({"application": app, "name": name, **made})
 
-    def _delete(self, step: Step) -> None:
+    def _delete(self, step: PlanStep) -> None:
         try:
             if step.kind == KEY.name:
                 self._revoke(step)
@@ -138,7 +138,7 @@ class CarryOut:
             if error.status != _GONE:
                 raise
 
-    def _revoke(self, step: Step) -> None:
+    def _revoke(self, step: PlanStep) -> None:
         """All keys of the application with the name."""
         _, app, _, name = map(str, step.path)
         app_id = self.client.call("GET", f"/app/{quote(app, safe='')}")["id"]
@@ -157,7 +157,7 @@ class CarryOut:
         return True
 
 
-def described(step: Step) -> dict[str, Any]:
+def described(step: PlanStep) -> dict[str, Any]:
     """A step as JSON, without secrets."""
     changes = []
     for one in step.changes:
@@ -172,7 +172,7 @@ def public(value: Any) -> Any:
     """A value of a field without secrets: a reference is shown as it is in the file."""
     if isinstance(value, Hidden):
         return "(secret)"
-    if isinstance(value, Reference):
+    if isinstance(value, SecretReference):
         return {value.kind: True if value.kind == KEEP else value.name}
     if isinstance(value, Mapping):
         return {name: public(one) for name, one in value.items()}

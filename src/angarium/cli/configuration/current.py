@@ -8,10 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from angarium.cli.configuration.fault import Faults, Path
-from angarium.cli.configuration.field import KEEP, Noun, Reference
+from angarium.cli.configuration.field import KEEP, Noun, SecretReference
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
 from angarium.cli.configuration.plan import HIDDEN, NO_PROFILE
-from angarium.cli.configuration.state import ConfigItem, State
+from angarium.cli.configuration.state import ConfigItem, ConfigState
 from angarium.client.angarium import Angarium
 from angarium.client.error import Refused
 
@@ -23,7 +23,7 @@ _TYPES, _APPS, _ENDPOINTS, _KEYS = (one.plural for one in (EVENT_TYPE, APPLICATI
 class Current:
     """What was read. `unnamed`: how many objects have no uid, by noun; files cannot describe these."""
 
-    state: State = field(default_factory=State)
+    state: ConfigState = field(default_factory=ConfigState)
     unnamed: dict[str, int] = field(default_factory=dict)
 
 
@@ -44,7 +44,7 @@ def everything(client: Angarium) -> Current:
     return found
 
 
-def of(client: Angarium, wanted: State) -> Current:
+def of(client: Angarium, wanted: ConfigState) -> Current:
     """What is there in the sections of `wanted`."""
     found = Current()
     found.state.organization = _organization(client)
@@ -67,7 +67,7 @@ def of(client: Angarium, wanted: State) -> Current:
     return found
 
 
-def event_types(client: Angarium) -> State:
+def event_types(client: Angarium) -> ConfigState:
     """The event types only, with archived ones."""
     found = Current()
     _event_types(client, found)
@@ -75,7 +75,7 @@ def event_types(client: Angarium) -> State:
 
 
 def differing(
-    client: Angarium, wanted: State, current: State, values: Mapping[Path, str], faults: Faults
+    client: Angarium, wanted: ConfigState, current: ConfigState, values: Mapping[Path, str], faults: Faults
 ) -> set[Path]:
     """Paths of URLs, secrets and headers that differ: the server compares those that it does not show.
 
@@ -101,14 +101,14 @@ def _asked(item: ConfigItem, before: ConfigItem, values: Mapping[Path, str]) -> 
     """What the server is asked to compare."""
     asked: dict[str, Any] = {}
     url = item.fields["url"]
-    if isinstance(url, Reference) or url != before.fields["url"]:
-        asked["url"] = values[(*item.path, "url")] if isinstance(url, Reference) else url
+    if isinstance(url, SecretReference) or url != before.fields["url"]:
+        asked["url"] = values[(*item.path, "url")] if isinstance(url, SecretReference) else url
     if "secret" in item.fields:
         asked["secret"] = values[(*item.path, "secret")]
     shown = {name.lower() for name, value in before.fields.get("headers", {}).items() if value is not HIDDEN}
     headers = {}
     for name, value in item.fields.get("headers", {}).items():
-        if isinstance(value, Reference):
+        if isinstance(value, SecretReference):
             if value.kind != KEEP:
                 headers[name] = values[(*item.path, "headers", name)]
         elif name.lower() not in shown:

@@ -15,7 +15,7 @@ _LONGEST: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceLocation:
     """Where something is written. `line` counts from 1."""
 
     file: str
@@ -31,7 +31,7 @@ class Fault:
 
     path: Path
     words: str
-    place: Place | None = None
+    place: SourceLocation | None = None
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -55,7 +55,7 @@ class ConfigurationError(AngariumError):
 class Faults:
     """Faults as they are found. `places` has where each path is written."""
 
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[Path, SourceLocation] = field(default_factory=dict)
     found: list[Fault] = field(default_factory=list)
 
     def add(self, path: Path, words: str) -> None:
@@ -65,7 +65,7 @@ class Faults:
         """Adds that a value is not accepted. Never call it with a secret."""
         self.add(path, f"{shown(value)} is not valid; it must be {accepted}")
 
-    def place(self, path: Path) -> Place | None:
+    def place(self, path: Path) -> SourceLocation | None:
         """Where the path is written, or the nearest path around it."""
         while path not in self.places and path:
             path = path[:-1]

@@ -15,7 +15,7 @@ INVALID: Final = object()
 """In place of a value that is not accepted; a fault was added."""
 
 
-class Kind(Protocol):
+class ValueType(Protocol):
     """A kind of value."""
 
     def read(self, value: Any, path: Path, faults: Faults) -> Any:
@@ -26,7 +26,7 @@ class Kind(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ConfigField:
     """A field of an object.
 
     `name` is the API's. A missing field means `default`; if `kept` it means no change. `example` is one value
@@ -34,7 +34,7 @@ class Field:
     """
 
     name: str
-    kind: Kind
+    kind: ValueType
     words: str
     example: Any
     default: Any = None
@@ -54,7 +54,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class SecretReference:
     """A secret, which is not in the file: the name of an environment variable, or the path of a file."""
 
     kind: str  # env, file or keep
@@ -135,7 +135,7 @@ class Integer:
 class ListOf:
     """A list without order: sorted, each item once."""
 
-    item: Kind
+    item: ValueType
     most: int
     least: int = 0
 
@@ -156,7 +156,7 @@ class ListOf:
 class MapOf:
     """Names with values. `bytes_most` bounds it as JSON."""
 
-    value: Kind
+    value: ValueType
     most: int
     bytes_most: int | None = None
 
@@ -197,7 +197,7 @@ class Secret:
     `keep`: whether `{keep: true}` is accepted, which means that the server's value stays.
     """
 
-    plain: Kind | None = None
+    plain: ValueType | None = None
     keep: bool = False
 
     def read(self, value: Any, path: Path, faults: Faults) -> Any:
@@ -210,13 +210,13 @@ class Secret:
 
     def _reference(self, value: dict[str, Any], path: Path, faults: Faults) -> Any:
         if self.keep and list(value) == [KEEP] and value[KEEP] is True:
-            return Reference(KEEP, "true")
+            return SecretReference(KEEP, "true")
         if len(value) == 1:
             ((kind, name),) = value.items()
             if kind == "env" and isinstance(name, str) and re.fullmatch(_VARIABLE, name):
-                return Reference(kind, name)
+                return SecretReference(kind, name)
             if kind == "file" and isinstance(name, str) and name:
-                return Reference(kind, name)
+                return SecretReference(kind, name)
         faults.add(path, f"it must be {self._accepted}")
         return INVALID
 
@@ -300,7 +300,7 @@ class Noun:
     key: Text
     key_words: str
     sample: str
-    fields: tuple[Field, ...]
+    fields: tuple[ConfigField, ...]
     children: tuple[Noun, ...] = field(default=())
 
     @property
@@ -308,5 +308,5 @@ class Noun:
         """What an object can have: fields and sections."""
         return [*(one.name for one in self.fields), *(one.plural for one in self.children)]
 
-    def field(self, name: str) -> Field:
+    def field(self, name: str) -> ConfigField:
         return next(one for one in self.fields if one.name == name)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from angarium.cli.configuration.field import Field, Flag, Integer, Json, ListOf, MapOf, Noun, Secret, Text
+from angarium.cli.configuration.field import (
+    ConfigField,
+    Flag,
+    Integer,
+    Json,
+    ListOf,
+    MapOf,
+    Noun,
+    Secret,
+    Text,
+)
 
 VERSION: Final = 1
 MAX_RATE: Final = 65535
@@ -25,7 +35,7 @@ _DESCRIPTION: Final = Text(
     rf"[^{_CONTROL}]*", "text of at most 10,000 characters without control characters", most=10_000
 )
 _RATE: Final = Integer(1, MAX_RATE)
-_METADATA: Final = Field(
+_METADATA: Final = ConfigField(
     "metadata",
     MapOf(Text(), 1000, bytes_most=4096),
     "Your own names and values, at most 4 KiB as JSON. They have no effect.",
@@ -41,30 +51,32 @@ EVENT_TYPE: Final = Noun(
     "The name of the event type.",
     "order.filled",
     (
-        Field(
+        ConfigField(
             "description", _DESCRIPTION, "When such a message is sent.", "An order was filled.", required=True
         ),
-        Field(
+        ConfigField(
             "schemas",
             MapOf(Json(), 100),
             "JSON Schemas of the payload by version, starting with `1`.",
             {"1": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}},
         ),
-        Field(
+        ConfigField(
             "groupName",
             EVENT_TYPE_NAME,
             "Event types with the same group are shown together.",
             "order",
         ),
-        Field(
+        ConfigField(
             "featureFlags",
             ListOf(EVENT_TYPE_NAME, 100),
             "Customers see the event type only if their token or portal link has one of these flags.",
             ["beta"],
             default=[],
         ),
-        Field("deprecated", Flag(), "Shown to customers. It has no other effect.", False, default=False),
-        Field(
+        ConfigField(
+            "deprecated", Flag(), "Shown to customers. It has no other effect.", False, default=False
+        ),
+        ConfigField(
             "archived",
             Flag(),
             "Archived event types are not listed. Messages can still be sent.",
@@ -83,33 +95,35 @@ ENDPOINT: Final = Noun(
     "The uid of the endpoint, your own name for it.",
     "orders",
     (
-        Field(
+        ConfigField(
             "url",
             Secret(plain=Text(accepted="a URL, {env: NAME} or {file: PATH}", least=1, most=65_536)),
             "The URL that messages are sent to. A URL with a password is given by reference.",
             "https://example.com/webhooks",
             required=True,
         ),
-        Field("description", _DESCRIPTION, "What the endpoint is for.", "Orders of the web shop", default=""),
-        Field(
+        ConfigField(
+            "description", _DESCRIPTION, "What the endpoint is for.", "Orders of the web shop", default=""
+        ),
+        ConfigField(
             "eventTypes",
             ListOf(_PATTERN, 1000, least=1),
             "Event types by name or wildcard (`order.*`, `*`). Missing: every type.",
             ["order.*"],
         ),
-        Field(
+        ConfigField(
             "channels",
             ListOf(Text(r"[a-zA-Z0-9\-_.:+]{1,128}", "1 to 128 of a-z A-Z 0-9 - _ . : +"), 10, least=1),
             "Only messages with one of these channels. Missing: every message.",
             ["warehouse"],
         ),
-        Field(
+        ConfigField(
             "throttleRate",
             _RATE,
             "Deliveries per second. Missing: the limit of the application.",
             50,
         ),
-        Field(
+        ConfigField(
             "fifo",
             Flag(),
             "Deliver one message at a time, strictly in order of acceptance.",
@@ -117,7 +131,7 @@ ENDPOINT: Final = Noun(
             default=False,
         ),
         _METADATA,
-        Field(
+        ConfigField(
             "disabled",
             Flag(),
             "A disabled endpoint gets no deliveries. Missing: not changed, so an endpoint that was disabled "
@@ -125,7 +139,7 @@ ENDPOINT: Final = Noun(
             False,
             kept=True,
         ),
-        Field(
+        ConfigField(
             "headers",
             MapOf(Secret(plain=Text(), keep=True), 64),
             "Headers of each request, by name. Missing: not changed. Values that are secret are given by "
@@ -133,7 +147,7 @@ ENDPOINT: Final = Noun(
             {"X-Shop": "1", "Authorization": {"env": "ACME_AUTHORIZATION"}},
             kept=True,
         ),
-        Field(
+        ConfigField(
             "secret",
             Secret(),
             "The signing secret: `whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 "
@@ -154,7 +168,7 @@ KEY: Final = Noun(
     "The name of the key.",
     "Production",
     (
-        Field(
+        ConfigField(
             "scope",
             Text(r"[^\x00-\x1f]{1,256}", "a scope of the profile"),
             "What the key may do: a scope of the profile. It cannot be changed.",
@@ -173,14 +187,14 @@ APPLICATION: Final = Noun(
     "The uid of the application, your own name for the customer.",
     "acme",
     (
-        Field(
+        ConfigField(
             "name",
             Text(rf"[^{_CONTROL}]+", "text of 1 to 256 characters without control characters", most=256),
             "A name to display.",
             "Acme Inc.",
             required=True,
         ),
-        Field(
+        ConfigField(
             "throttleRate",
             _RATE,
             "Deliveries per second to each endpoint without a limit of its own. Missing: no limit.",
@@ -192,17 +206,17 @@ APPLICATION: Final = Noun(
 )
 
 TOP: Final = (EVENT_TYPE, APPLICATION)
-ORGANIZATION: Final[dict[str, Field]] = {
+ORGANIZATION: Final[dict[str, ConfigField]] = {
     one.name: one
     for one in (
-        Field(
+        ConfigField(
             "id",
             Text(r"org_[0-9A-Za-z_.\-]{1,200}", "an organization ID, org_…"),
             "The organization. A token of another organization is refused.",
             "org_23rb8YdGqMT0qIzpgGwdXfHirMu",
             kept=True,
         ),
-        Field(
+        ConfigField(
             "profile",
             Text(r"[a-z0-9][a-z0-9\-_]{0,63}", "the name of a profile"),
             "The profile, which defines the product. It can be given once, and not be changed.",

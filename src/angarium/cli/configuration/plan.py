@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from angarium.cli.configuration.fault import Fault, Path
-from angarium.cli.configuration.field import KEEP, Noun, Reference, Secret, same
+from angarium.cli.configuration.field import KEEP, Noun, Secret, SecretReference, same
 from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
-from angarium.cli.configuration.state import PART, ConfigItem, State
+from angarium.cli.configuration.state import PART, ConfigItem, ConfigState
 
 ORDER: Final = (EVENT_TYPE, APPLICATION, ENDPOINT, KEY)
 PROFILE: Final = (PART, "profile")
@@ -41,8 +41,8 @@ HIDDEN: Final = Hidden()
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A field that changes. A missing value is None, a secret HIDDEN or a Reference."""
+class FieldChange:
+    """A field that changes. A missing value is None, a secret HIDDEN or a SecretReference."""
 
     field: str
     before: Any
@@ -52,19 +52,19 @@ class Change:
     def secret(self) -> bool:
         """Whether its values are not shown. Headers often carry credentials, whatever their names are."""
         return self.field.startswith("headers.") or any(
-            isinstance(one, Hidden | Reference) for one in (self.before, self.after)
+            isinstance(one, Hidden | SecretReference) for one in (self.before, self.after)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """A change of one object. `fields`: all that it should have, for create and update."""
 
     action: Action
     kind: str
     title: str
     path: Path
-    changes: tuple[Change, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
     fields: Mapping[str, Any] | None = None
 
 
@@ -72,7 +72,7 @@ class Step:
 class Plan:
     """Steps in the order in which they are made. `left`: what is not in the files and stays."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
     left: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
@@ -80,7 +80,9 @@ class Plan:
         return sum(step.action in actions for step in self.steps)
 
 
-def plan(wanted: State, current: State, differing: Collection[Path] = (), *, delete: bool = False) -> Plan:
+def plan(
+    wanted: ConfigState, current: ConfigState, differing: Collection[Path] = (), *, delete: bool = False
+) -> Plan:
     """The steps from `current` to `wanted`.
 
     `differing`: paths of values that only the server can compare, and that differ. `delete`: also delete
@@ -103,39 +105,39 @@ def plan(wanted: State, current: State, differing: Collection[Path] = (), *, del
     return Plan(tuple(steps), () if delete else tuple(item.title for item in left), tuple(faults))
 
 
-def _organization(wanted: State, current: State) -> tuple[list[Step], list[Fault]]:
+def _organization(wanted: ConfigState, current: ConfigState) -> tuple[list[PlanStep], list[Fault]]:
     profile, has = wanted.organization.get("profile"), current.organization.get("profile", NO_PROFILE)
     if profile is None or profile == has:
         return [], []
-    change = Change("profile", has, profile)
+    change = FieldChange("profile", has, profile)
     faults = [] if has == NO_PROFILE else [
         Fault(PROFILE, f"the organization has the profile {has}, which cannot be changed")
     ]  # fmt: skip
-    return [Step(Action.UPDATE, PART, PART, (PART,), (change,), {"profile": profile})], faults
+    return [PlanStep(Action.UPDATE, PART, PART, (PART,), (change,), {"profile": profile})], faults
 
 
 def _step(
     action: Action,
     item: ConfigItem,
-    changes: tuple[Change, ...] = (),
+    changes: tuple[FieldChange, ...] = (),
     fields: Mapping[str, Any] | None = None,
-) -> Step:
-    return Step(action, item.noun.name, item.title, item.path, changes, fields)
+) -> PlanStep:
+    return PlanStep(action, item.noun.name, item.title, item.path, changes, fields)
 
 
-def _created(item: ConfigItem) -> list[Change]:
+def _created(item: ConfigItem) -> list[FieldChange]:
     found = [
-        Change(one.name, None, item.fields[one.name])
+        FieldChange(one.name, None, item.fields[one.name])
         for one in item.noun.fields
         if one.name in item.fields
         and one.name != "headers"
         and (one.required or not same(item.fields[one.name], one.default))
     ]
     headers = item.fields.get("headers", {})
-    return found + [Change(f"headers.{name}", None, value) for name, value in headers.items()]
+    return found + [FieldChange(f"headers.{name}", None, value) for name, value in headers.items()]
 
 
-def _changed(item: ConfigItem, before: ConfigItem, differing: Collection[Path]) -> list[Change]:
+def _changed(item: ConfigItem, before: ConfigItem, differing: Collection[Path]) -> list[FieldChange]:
     found = []
     for one in item.noun.fields:
         if one.name not in item.fields:
@@ -145,34 +147,36 @@ def _changed(item: ConfigItem, before: ConfigItem, differing: Collection[Path]) 
             found += _headers(path, value, old or {}, differing)
         elif isinstance(one.kind, Secret):
             if path in differing:
-                found.append(Change(one.name, HIDDEN if old is None else old, value))
+                found.append(FieldChange(one.name, HIDDEN if old is None else old, value))
         elif not same(value, old):
-            found.append(Change(one.name, old, value))
+            found.append(FieldChange(one.name, old, value))
     return found
 
 
 def _headers(
     path: Path, wanted: Mapping[str, Any], current: Mapping[str, Any], differing: Collection[Path]
-) -> list[Change]:
+) -> list[FieldChange]:
     """Names of headers are compared without case."""
     found, old = [], {name.lower(): value for name, value in current.items()}
     for name, value in wanted.items():
         before = old.get(name.lower())
-        if before is not None and isinstance(value, Reference) and value.kind == KEEP:
+        if before is not None and isinstance(value, SecretReference) and value.kind == KEEP:
             continue
         by_text = isinstance(value, str) and isinstance(before, str)
         if (value != before) if by_text or before is None else (*path, name) in differing:
-            found.append(Change(f"headers.{name}", before, value))
+            found.append(FieldChange(f"headers.{name}", before, value))
     gone = old.keys() - {name.lower() for name in wanted}
     return found + [
-        Change(f"headers.{name}", value, None) for name, value in current.items() if name.lower() in gone
+        FieldChange(f"headers.{name}", value, None) for name, value in current.items() if name.lower() in gone
     ]
 
 
 def kept_headers(headers: Mapping[str, Any] | None) -> list[str]:
     """Names of headers whose values stay."""
     return [
-        name for name, value in (headers or {}).items() if isinstance(value, Reference) and value.kind == KEEP
+        name
+        for name, value in (headers or {}).items()
+        if isinstance(value, SecretReference) and value.kind == KEEP
     ]
 
 
@@ -184,7 +188,7 @@ def _valueless(item: ConfigItem, headers: Mapping[str, Any]) -> list[Fault]:
     return [Fault((*item.path, "headers", name), words) for name in names]
 
 
-def _fixed(item: ConfigItem, changes: tuple[Change, ...]) -> list[Fault]:
+def _fixed(item: ConfigItem, changes: tuple[FieldChange, ...]) -> list[Fault]:
     return [
         Fault(
             (*item.path, one.field),
@@ -196,7 +200,7 @@ def _fixed(item: ConfigItem, changes: tuple[Change, ...]) -> list[Fault]:
     ]
 
 
-def _surplus(noun: Noun, wanted: State, current: State) -> list[ConfigItem]:
+def _surplus(noun: Noun, wanted: ConfigState, current: ConfigState) -> list[ConfigItem]:
     """What is there and in a section of the files, but not in the files. What is archived is gone already."""
     return [
         item

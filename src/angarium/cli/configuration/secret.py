@@ -8,13 +8,13 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from angarium.cli.configuration.fault import Faults, Path
-from angarium.cli.configuration.field import KEEP, Reference
-from angarium.cli.configuration.state import State
+from angarium.cli.configuration.field import KEEP, SecretReference
+from angarium.cli.configuration.state import ConfigState
 
 MAX_BYTES: Final = 65_536
 
 
-def resolved(state: State, faults: Faults) -> dict[Path, str]:
+def resolved(state: ConfigState, faults: Faults) -> dict[Path, str]:
     """The value of each reference in a state, by path. What is missing becomes a fault.
 
     A path of a file is relative to the configuration file, or to the working directory for standard input.
@@ -32,32 +32,32 @@ def resolved(state: State, faults: Faults) -> dict[Path, str]:
     return found
 
 
-def references(state: State) -> Iterator[tuple[Path, Reference]]:
+def references(state: ConfigState) -> Iterator[tuple[Path, SecretReference]]:
     """All references of a state, with their paths."""
     for item in state.items.values():
         for name, value in item.fields.items():
-            if isinstance(value, Reference):
+            if isinstance(value, SecretReference):
                 yield (*item.path, name), value
             elif isinstance(value, Mapping):
                 for inner, one in value.items():
-                    if isinstance(one, Reference):
+                    if isinstance(one, SecretReference):
                         yield (*item.path, name, inner), one
 
 
 def with_values(name: str, value: Any, path: Path, values: Mapping[Path, str]) -> Any:
     """The field `name` of the object at `path` as the API gets it: with secrets in place of references."""
-    if isinstance(value, Reference):
+    if isinstance(value, SecretReference):
         return values[(*path, name)]
     if name == "headers" and isinstance(value, Mapping):
         return {
-            inner: values[(*path, name, inner)] if isinstance(one, Reference) else one
+            inner: values[(*path, name, inner)] if isinstance(one, SecretReference) else one
             for inner, one in value.items()
-            if not (isinstance(one, Reference) and one.kind == KEEP)
+            if not (isinstance(one, SecretReference) and one.kind == KEEP)
         }
     return value
 
 
-def _value(reference: Reference, folder: FilePath) -> str:
+def _value(reference: SecretReference, folder: FilePath) -> str:
     if reference.kind == "env":
         value = os.environ.get(reference.name)
         if value is None:

@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from angarium.cli.configuration.fault import Faults, Path, shown
-from angarium.cli.configuration.field import INVALID, Field, Noun, Reference
+from angarium.cli.configuration.field import INVALID, ConfigField, Noun, SecretReference
 from angarium.cli.configuration.noun import ORGANIZATION, TOP, VERSION, filled
-from angarium.cli.configuration.text import Text
+from angarium.cli.configuration.text import ParsedFile
 
 FORM: Final = "angarium"
 PART: Final = "organization"
@@ -39,7 +39,7 @@ class ConfigItem:
 
 
 @dataclass(slots=True)
-class State:
+class ConfigState:
     """What an organization has or should have. `organization`: its fields. `sections`: their paths."""
 
     organization: dict[str, Any] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class State:
         return (one for one in self.items.values() if one.noun is noun)
 
 
-def read(texts: list[Text]) -> tuple[State, Faults]:
+def read(texts: list[ParsedFile]) -> tuple[ConfigState, Faults]:
     """The state that files describe together, and their faults. An object must be in one file only."""
-    state, faults = State(), Faults()
+    state, faults = ConfigState(), Faults()
     for text in texts:
         before, faults.places = faults.places, text.places
         _document(text.value, state, faults, before)
@@ -64,7 +64,7 @@ def read(texts: list[Text]) -> tuple[State, Faults]:
     return state, faults
 
 
-def written(state: State) -> dict[str, Any]:
+def written(state: ConfigState) -> dict[str, Any]:
     """The state as the value of a file: sorted, without defaults."""
     found: dict[str, Any] = {FORM: VERSION}
     if state.organization:
@@ -90,14 +90,14 @@ def _shortened(item: ConfigItem) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Reference):
+    if isinstance(value, SecretReference):
         return {value.kind: True if value.kind == "keep" else value.name}
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return value
 
 
-def _document(value: Any, state: State, faults: Faults, before: Mapping[Path, Any]) -> None:
+def _document(value: Any, state: ConfigState, faults: Faults, before: Mapping[Path, Any]) -> None:
     if not isinstance(value, dict):
         faults.wrong((), value, f"a mapping that begins with `{FORM}: {VERSION}`")
         return
@@ -113,7 +113,7 @@ def _document(value: Any, state: State, faults: Faults, before: Mapping[Path, An
             _section(noun, value[noun.plural], (noun.plural,), state, faults, before)
 
 
-def _organization(value: Any, state: State, faults: Faults) -> None:
+def _organization(value: Any, state: ConfigState, faults: Faults) -> None:
     if not isinstance(value, dict):
         faults.wrong((PART,), value, f"a mapping with {_list(ORGANIZATION)}")
         return
@@ -127,7 +127,7 @@ def _organization(value: Any, state: State, faults: Faults) -> None:
 
 
 def _section(
-    noun: Noun, value: Any, path: Path, state: State, faults: Faults, before: Mapping[Path, Any]
+    noun: Noun, value: Any, path: Path, state: ConfigState, faults: Faults, before: Mapping[Path, Any]
 ) -> None:
     if not isinstance(value, dict):
         hint = "; write {} for none" if value is None else ""
@@ -177,5 +177,5 @@ def _list(names: Any) -> str:
     return ", ".join(names)
 
 
-def _sentence(one: Field) -> str:
+def _sentence(one: ConfigField) -> str:
     return one.words[:1].lower() + one.words[1:].partition(". ")[0].rstrip(".")

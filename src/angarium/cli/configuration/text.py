@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from angarium.cli.configuration.fault import ConfigurationError, Fault, Path, Place, said
+from angarium.cli.configuration.fault import ConfigurationError, Fault, Path, SourceLocation, said
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -28,14 +28,14 @@ _MOST_DIGITS: Final = 1000
 
 
 @dataclass(slots=True)
-class Text:
+class ParsedFile:
     """What a file contains: its value, and where each path of it is."""
 
     value: Any
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[Path, SourceLocation] = field(default_factory=dict)
 
 
-def read(data: bytes, file: str) -> Text:
+def read(data: bytes, file: str) -> ParsedFile:
     """The content of a file. `file` is its name in errors. Raises ConfigurationError."""
     if len(data) > MAX_BYTES:
         _refuse(file, 1, f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} are accepted")
@@ -74,15 +74,15 @@ def _is_json(text: str) -> bool:
 
 
 def _refuse(file: str, line: int, words: str, path: Path = ()) -> NoReturn:
-    raise ConfigurationError([Fault(path, words, Place(file, line))])
+    raise ConfigurationError([Fault(path, words, SourceLocation(file, line))])
 
 
-class _Reader:
+class _Builder:
     """Builds values from a stream of parts, and keeps the bounds."""
 
     def __init__(self, text: str, file: str) -> None:
         self._source, self._file = text, file
-        self._places: dict[Path, Place] = {}
+        self._places: dict[Path, SourceLocation] = {}
         self._count = 0
 
     def _note(self, path: Path, line: int) -> None:
@@ -91,7 +91,7 @@ class _Reader:
             _refuse(self._file, line, f"the file has more than {MAX_VALUES:,} values")
         if len(path) > MAX_DEPTH:
             _refuse(self._file, line, f"the file is nested more than {MAX_DEPTH} levels deep")
-        self._places[path] = Place(self._file, line)
+        self._places[path] = SourceLocation(self._file, line)
 
     def _add(self, found: dict[str, Any], key: Any, path: Path, line: int) -> None:
         """Checks a key of a mapping."""
@@ -105,8 +105,8 @@ class _Reader:
             _refuse(self._file, line, "a key has a NUL or half of a surrogate pair", path)
 
 
-class _Yaml(_Reader):
-    def read(self) -> Text:
+class _Yaml(_Builder):
+    def read(self) -> ParsedFile:
         try:
             self._events: Iterator[Any] = yaml.parse(self._source, Loader=_LOADER)
             self._next(yaml.StreamStartEvent)
@@ -122,7 +122,7 @@ class _Yaml(_Reader):
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             words = getattr(error, "problem", None) or getattr(error, "reason", None) or "invalid text"
             _refuse(self._file, mark.line + 1 if mark else 1, f"not YAML: {words}")
-        return Text(value, self._places)
+        return ParsedFile(value, self._places)
 
     def _next(self, kind: type) -> None:
         event = next(self._events)
@@ -154,7 +154,7 @@ class _Yaml(_Reader):
                 _refuse(self._file, _line(event), "the merge key << is not accepted; write the values", path)
             self._add(found, key, path, _line(event))
             found[key] = self._value(next(self._events), (*path, key))
-            self._places[(*path, key)] = Place(self._file, _line(event))
+            self._places[(*path, key)] = SourceLocation(self._file, _line(event))
         return found
 
     def _scalar(self, event: Any, path: Path) -> Any:
@@ -170,12 +170,12 @@ class _Yaml(_Reader):
         return value
 
 
-class _Json(_Reader):
+class _Json(_Builder):
     """JSON that is known to be valid: only its parts are needed, with their lines."""
 
-    def read(self) -> Text:
+    def read(self) -> ParsedFile:
         self._tokens = self._parts()
-        return Text(self._value(*next(self._tokens), ()), self._places)
+        return ParsedFile(self._value(*next(self._tokens), ()), self._places)
 
     def _parts(self) -> Iterator[tuple[str, int]]:
         line, at = 1, 0
@@ -201,7 +201,7 @@ class _Json(_Reader):
                 self._add(found, key, path, inner[1])
                 next(self._tokens)  # the colon
                 found[key] = self._value(*next(self._tokens), (*path, key))
-                self._places[(*path, key)] = Place(self._file, inner[1])
+                self._places[(*path, key)] = SourceLocation(self._file, inner[1])
             return found
         try:
             value = json.loads(part) if part[0] == '"' else plain(part)

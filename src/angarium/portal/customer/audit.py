@@ -95,7 +95,7 @@ def naming(product: Product) -> Callable[[str], str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AuditChange:
     """One changed field; None if it was or is absent."""
 
     field: str
@@ -112,7 +112,7 @@ class Line:
     who: str
     address: str | None
     target: str | None
-    changes: list[Change]
+    changes: list[AuditChange]
     record: Record
 
 
@@ -156,10 +156,10 @@ def _who_for_customer(actor: Actor, product: str) -> str:
 
 def _changes(
     record: Record, name: Callable[[str], str], without: frozenset[str] = frozenset()
-) -> list[Change]:
+) -> list[AuditChange]:
     before, after = record.audit_event.before or {}, record.audit_event.after or {}
     return [
-        Change(_field(field), _value(before, field, name), _value(after, field, name))
+        AuditChange(_field(field), _value(before, field, name), _value(after, field, name))
         for field in sorted((before.keys() | after.keys()) - without)
         if before.get(field) is not None or after.get(field) is not None
     ]

@@ -54,7 +54,7 @@ class FilterQuery(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedFilter:
     """A requested filter: its fields as received, their meaning, and their errors."""
 
     statuses: tuple[str, ...]
@@ -76,7 +76,7 @@ class Asked:
         """Whether the filter excludes anything."""
         return not self.wanted.empty
 
-    def fixed(self, now: float) -> Asked:
+    def fixed(self, now: float) -> RequestedFilter:
         """The same filter with absolute times, up to now.
 
         Now includes the whole millisecond: ids of a batch are a microsecond apart and run ahead of the clock.
@@ -93,7 +93,7 @@ class Asked:
 
 def read(
     query: FilterQuery, now: float, message_prefix: str, endpoint_id: Callable[[str], UUID | None]
-) -> Asked:
+) -> RequestedFilter:
     """Reads the filter of a query. `endpoint_id` parses a public endpoint id."""
     values = {name: text for name in _FIELDS if (text := query.text(name)[:MAX_TEXT])}
     statuses = tuple(dict.fromkeys(query.all("status")))[: len(LogStatus)]
@@ -135,7 +135,7 @@ def read(
         for fault in error.faults:
             name = str(fault.loc[-1])
             faults.setdefault(_NAMES.get(name, name), fault.msg)
-    return Asked(statuses, values, wanted, faults)
+    return RequestedFilter(statuses, values, wanted, faults)
 
 
 def described(wanted: LogFilter, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
@@ -186,7 +186,7 @@ def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def asked_of(visit: Visit, pairs: Iterable[tuple[str, str]], now: float | None = None) -> Asked:
+def asked_of(visit: Visit, pairs: Iterable[tuple[str, str]], now: float | None = None) -> RequestedFilter:
     """The filter in a query or a form."""
     now = visit.now if now is None else now
     return read(Form(list(pairs)), now, visit.product.profile.ids.message, visit.parsed_endpoint)

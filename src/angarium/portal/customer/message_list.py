@@ -12,7 +12,7 @@ from angarium.core.failure import FAMILIES
 from angarium.core.log_filter import LogKey, LogStatus
 from angarium.core.nouns import Message
 from angarium.portal.customer import message_filter, resend
-from angarium.portal.customer.message_filter import Asked, asked_of
+from angarium.portal.customer.message_filter import RequestedFilter, asked_of
 from angarium.portal.kit import live
 from angarium.portal.kit.route import page
 from angarium.portal.kit.text import t
@@ -117,7 +117,7 @@ def _name(one: LogEndpoint) -> str:
     return t("filter.endpoint_deleted", name=name) if one.deleted else name
 
 
-def _kinds(asked: Asked) -> list[tuple[str, str]]:
+def _kinds(asked: RequestedFilter) -> list[tuple[str, str]]:
     """The kinds of failure to choose from, including the requested one."""
     kinds = dict(FAMILIES)
     if asked["error"]:
@@ -125,7 +125,7 @@ def _kinds(asked: Asked) -> list[tuple[str, str]]:
     return list(kinds.items())
 
 
-async def _page(visit: Visit, asked: Asked) -> LogPage:
+async def _page(visit: Visit, asked: RequestedFilter) -> LogPage:
     query = visit.request.query_params
     after, before = query.get("after"), query.get("before")
     place = after or before
@@ -135,7 +135,7 @@ async def _page(visit: Visit, asked: Asked) -> LogPage:
     )
 
 
-async def _unrouted(visit: Visit, asked: Asked, found: LogPage) -> Message | None:
+async def _unrouted(visit: Visit, asked: RequestedFilter, found: LogPage) -> Message | None:
     """The message requested by its id, if it has no deliveries."""
     if found.lines or not asked.wanted.message:
         return None
@@ -145,7 +145,7 @@ async def _unrouted(visit: Visit, asked: Asked, found: LogPage) -> Message | Non
         return None
 
 
-def _onward(visit: Visit, asked: Asked, **place: LogKey | None) -> str | None:
+def _onward(visit: Visit, asked: RequestedFilter, **place: LogKey | None) -> str | None:
     ((name, key),) = place.items()
     return None if key is None else visit.path("messages", **asked.query, **{name: key.text()})
 

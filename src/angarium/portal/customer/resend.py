@@ -22,7 +22,7 @@ from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import Endpoint
 from angarium.portal.customer import message_filter
 from angarium.portal.customer.endpoint import found, native_ref, render
-from angarium.portal.customer.message_filter import Asked, asked_of
+from angarium.portal.customer.message_filter import RequestedFilter, asked_of
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, page
 from angarium.portal.kit.text import known, t
@@ -136,13 +136,13 @@ async def resend(visit: Visit, form: Form) -> Response:
     return visit.go(path_of(visit, task.id, done="started"))
 
 
-def everything(asked: Asked) -> bool:
+def everything(asked: RequestedFilter) -> bool:
     """Whether the filter matches everything up to its end time."""
     return not asked.statuses and set(asked.values) <= {"until"}
 
 
 async def _confirm(
-    visit: Visit, asked: Asked, *, fault: str | None = None, unsure: str | None = None
+    visit: Visit, asked: RequestedFilter, *, fault: str | None = None, unsure: str | None = None
 ) -> Response:
     endpoints = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
     faults, count, found = dict(asked.faults), None, LogPage()

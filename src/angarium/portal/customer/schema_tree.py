@@ -38,7 +38,7 @@ _BOUNDS: Final = (
 
 
 @dataclass(slots=True)
-class Field:
+class SchemaField:
     """One field: `kind` is its type as text, `notes` are its rules. `cut`: some of it is omitted."""
 
     name: str = ""
@@ -46,7 +46,7 @@ class Field:
     required: bool = False
     description: str = ""
     notes: tuple[str, ...] = ()
-    fields: list[Field] = field(default_factory=list)
+    fields: list[SchemaField] = field(default_factory=list)
     cut: bool = False
 
 
@@ -54,13 +54,13 @@ class Field:
 class _Open:
     """A field that is not expanded yet. `above`: id() of the schemas that contain it."""
 
-    field: Field
+    field: SchemaField
     parts: list[dict[str, Any]]
     depth: int
     above: frozenset[int]
 
 
-def tree(schema: dict[str, Any]) -> Field:
+def tree(schema: dict[str, Any]) -> SchemaField:
     """The tree of a schema. Expanded breadth first, so that the limits cut the deepest levels."""
     return _Tree(schema).grown()
 
@@ -73,8 +73,8 @@ class _Tree:
         self._parts_left = MAX_PARTS
         self._values: dict[int, str] = {}  # id() of a value in the schema -> how it is shown
 
-    def grown(self) -> Field:
-        root = Field()
+    def grown(self) -> SchemaField:
+        root = SchemaField()
         pending = deque([_Open(root, self._parts(self._root), 0, frozenset())])
         while pending:
             pending += self._grow(pending.popleft())
@@ -82,7 +82,7 @@ class _Tree:
 
     def _grow(self, one: _Open) -> Iterator[_Open]:
         """Expands a field; yields the fields to expand next."""
-        found: dict[str, Field] = {}
+        found: dict[str, SchemaField] = {}
         own = [part for part in self._objects(one.parts) if isinstance(part.get("properties"), dict)]
         above = one.above.union(map(id, own))
         if own and (one.depth >= MAX_DEPTH or not one.above.isdisjoint(map(id, own))):
@@ -111,10 +111,10 @@ class _Tree:
             parts = [part for one in entries for part in self._parts(one)]
         return parts
 
-    def _field(self, name: str, parts: list[dict[str, Any]], required: bool) -> Field:
+    def _field(self, name: str, parts: list[dict[str, Any]], required: bool) -> SchemaField:
         merged = _merged(parts)
         description = str(merged.get("description") or merged.get("title") or "")
-        return Field(
+        return SchemaField(
             name=name,
             kind=self._kind(merged),
             required=required,
