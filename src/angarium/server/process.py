@@ -30,7 +30,7 @@ from angarium.server.metrics import metrics_route, own_snapshot
 from angarium.server.ops import OpsRoute
 from angarium.server.protocol import Protocol
 from angarium.service import audit
-from angarium.settings import PREFIX, Settings, key_files, place_of
+from angarium.settings import PREFIX, Settings, host_and_port, key_files
 from angarium.shutdown import Shutdown
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.telemetry.measurement import Measurement
@@ -107,7 +107,7 @@ def listen_ops(settings: Settings) -> socket.socket | None:
 
 
 def _bound(address: str, advice: str) -> socket.socket:
-    host, port = place_of(address)
+    host, port = host_and_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
