@@ -68,6 +68,11 @@ def test_a_profile_is_installed_and_its_keys_listed_and_revoked(database_url: st
     assert ":" in pair
     listed = [json.loads(line) for line in command(*LIST, "--json").splitlines()]
     assert [one["scope"] for one in listed] == ["organization", "user"] * 2 + ["organization"]
+    assert [one["name"] for one in listed[::2]] == [
+        "acme, organization",
+        "other, organization",
+        "acme, organization 2",
+    ]
     everything = command(*LIST)
     assert made["organization_token"] not in everything
     assert "is revoked" in command("api-key", "revoke", listed[0]["id"], "--database", "--org", ORG)
@@ -79,6 +84,18 @@ def test_a_profile_is_installed_and_its_keys_listed_and_revoked(database_url: st
     assert "already has the profile bloom" in refusal("profile", "install", "bluma", "--org", ORG, **settings)
     no_scope = ("api-key", "create", "--org", ORG, "--app", "acme", "--scope", "x")
     assert "has no scope 'x'. Its scopes are organization, user" in refusal(*no_scope, **settings)
+
+
+def test_a_new_key_has_a_name_that_no_other_one_has_and_tells_its_id(database_url: str) -> None:
+    settings = SETTINGS | {"ANGARIUM_DATABASE_URL": database_url, "ANGARIUM_PROFILES": "bloom"}
+    create = ("api-key", "create", "--org", ORG, "--app", "acme", "--name", "backend")
+    assert run("profile", "install", "bloom", "--org", ORG, "--name", "acme", **settings).returncode == 0
+    made = run(*create, **settings)
+    listed = [json.loads(line) for line in run(*LIST, "--json", **settings).stdout.splitlines()]
+    assert made.stderr.splitlines() == [f"{listed[-1]['id']} 'backend'"]
+    assert made.stdout.startswith(listed[-1]["beginning"])
+    assert "The application has a key with the name 'backend'." in refusal(*create, **settings)
+    assert "Must not be empty" in refusal(*create[:-1], "", **settings)
 
 
 async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.errors import NotAuthenticated
+from angarium.core.errors import Conflict, NotAuthenticated
 from angarium.service import api_key as module
 from angarium.service.api_key import NOTE_USE_EVERY, ApiKeys, NewApiKey, name_of
 from angarium.store.api_key import ApiKey
@@ -119,6 +120,26 @@ async def test_registering_a_key_writes_one_audit_event(access: ApiKeys, databas
     (listed,) = await access.keys(ORG)
     made = {"scope": SCOPE, "name": "first"}
     assert await audit_events(database) == [(ORG, APP, "api_key.made", name_of(listed.id), None, made)]
+
+
+async def test_living_keys_of_an_application_have_different_names(access: ApiKeys) -> None:
+    shown = [await registered(access, name="Backend") for _ in range(3)]
+    assert [one.name for one in await access.keys(ORG)] == ["Backend", "Backend 2", "Backend 3"]
+    await access.revoke(ORG, (await access.verify(shown[1].key)).id)
+    await registered(access, name="Backend")
+    await registered(access, app_id=None, name="Backend")  # of the organization
+    names = [one.name for one in await access.keys(ORG) if one.revoked_at is None]
+    assert names == ["Backend", "Backend 3", "Backend 2", "Backend"]
+    with pytest.raises(Conflict, match="'Backend 2'"):
+        await access.register(
+            access.draw("wk_", with_secret=False),
+            org_id=ORG, app_id=APP, scope=SCOPE, name="Backend 2", unique=True,
+        )  # fmt: skip
+
+
+async def test_keys_that_are_created_at_once_have_different_names(access: ApiKeys) -> None:
+    await asyncio.gather(*(registered(access, name="Backend") for _ in range(4)))
+    assert len({one.name for one in await access.keys(ORG)}) == 4
 
 
 async def test_a_use_is_recorded_once_a_minute(access: ApiKeys, clock: ManualClock) -> None:

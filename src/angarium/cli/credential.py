@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from angarium.cli.error import note
 from angarium.cli.option import Data, Database, DatabaseOrg, Org
 from angarium.cli.remote import Given, Remote, calling
 from angarium.core import ids
@@ -92,21 +93,29 @@ def create_key(
         typer.Option("--pair", help="With a secret, even if the product also accepts bearer keys."),
     ] = False,
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Create a sandbox key.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name, unique in the application; default: one is chosen.")
+    ] = None,
     data: Data = None,
 ) -> None:
     """Create an API key, over the database, and print it once; a secret follows after a colon.
 
+    Its ID and name go to standard error.
+
     $ angarium api-key create --org org_23rb8YdGqMT0qIzpgGwdXfHirMu --app customer-1
+    $ angarium api-key create --org org_23rb8YdGqMT0qIzpgGwdXfHirMu --app customer-1 --name backend
     """
     from angarium.cli.installation import opened
     from angarium.server import process
+    from angarium.service.api_key import name_of
 
     async def create() -> None:
         async with opened(_settings(data)) as services:
-            shown = await services.provision.add_key(
-                org, application, scope=scope, pair=pair, sandbox=sandbox
+            shown, key = await services.provision.add_key(
+                org, application, name, scope=scope, pair=pair, sandbox=sandbox
             )
         print(f"{shown.key}:{shown.secret}" if shown.secret else shown.key)
+        note(f"{name_of(key.id)} {key.name!r}")
 
     process.run(create())
 

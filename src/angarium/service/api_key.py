@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 from uuid import UUID
 
@@ -60,17 +61,20 @@ class ApiKeys(UseCase):
     ) -> ApiKey:
         """Store the key. Registering the same key again changes only its application.
 
-        `unique`: raises Conflict if a living key of the application has the name.
+        If a living key of the application has the name, the new one gets a number. `unique`: it raises
+        Conflict instead.
         """
         now = self._clock.now()
-        key = ApiKey(
-            ids.new(now, self._entropy(8)), org_id, app_id, scope, name,
-            _hash(shown.secret) if shown.secret else None, datetime_at(now), None, None,
-            shown.key[: -_HIDDEN_DIGITS],
-        )  # fmt: skip
         async with self._database.transaction() as connection:
-            if unique and app_id is not None and await store.is_named(connection, org_id, app_id, name):
+            taken = set() if app_id is None else await store.names(connection, org_id, app_id)
+            if unique and name in taken:
                 raise Conflict(f"The application has a key with the name {name!r}.")
+            name = next(one for one in _numbered(name) if one not in taken)
+            key = ApiKey(
+                ids.new(now, self._entropy(8)), org_id, app_id, scope, name,
+                _hash(shown.secret) if shown.secret else None, datetime_at(now), None, None,
+                shown.key[: -_HIDDEN_DIGITS],
+            )  # fmt: skip
             if await store.create(connection, key, _hash(shown.key)):
                 subject, said = Subject(org_id, app_id, name_of(key.id)), {"scope": scope, "name": name}
                 await self._record(connection, "api_key.made", subject, after=said)
@@ -114,6 +118,13 @@ class ApiKeys(UseCase):
 def name_of(key_id: UUID) -> str:
     """The public id of a key; also the session id of links made with it, so that they can be expired."""
     return ids.text(PREFIX, key_id)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """The name, then with 2, 3 and so on after it."""
+    yield name
+    for number in count(2):
+        yield f"{name} {number}"
 
 
 def _hash(text: str) -> bytes:

@@ -9,7 +9,7 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.audit import application_view, difference
-from angarium.core.errors import Conflict
+from angarium.core.errors import UidTaken
 from angarium.core.nouns import MAX_NAME, Application, check_text
 from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as store
@@ -64,7 +64,7 @@ class Applications(UseCase):
                 return found, False
             try:
                 return await self._create(connection, org_id, draft), True
-            except Conflict:  # created concurrently
+            except UidTaken:  # created concurrently
                 if (found := await store.find(connection, org_id, ref)) is None:
                     raise
                 return found, False
@@ -74,7 +74,11 @@ class Applications(UseCase):
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
-                return await self._create(connection, org_id, draft), True
+                try:
+                    return await self._create(connection, org_id, draft), True
+                except UidTaken:  # created concurrently, or the uid of the body is another application's
+                    if (found := await store.find(connection, org_id, ref, lock=True)) is None:
+                        raise
             return await self._replace(connection, found, draft), False
 
     async def update(

@@ -69,32 +69,20 @@ class Contacts(UseCase):
 
         Raises Invalid, BadRequest if no mail can be sent, or TooManyFailures.
         """
-        self._check(drafts)
         async with self._database.transaction() as connection:
-            await application.hold(connection, owner.org_id, owner.id)
-            before = {one.email.lower(): one for one in await store.contacts(connection, owner.id)}
-            wanted = {draft.email.lower(): draft for draft in drafts}
-            for email, found in before.items():
-                if email not in wanted:
-                    await self._delete(connection, found)
-            for email, draft in wanted.items():
-                if email not in before:
-                    await self._create(connection, owner, draft)
-                elif before[email].kinds != draft.kinds:
-                    await self._change(
-                        connection,
-                        before[email],
-                        replace(before[email], kinds=draft.kinds),
-                        "contact.updated",
-                    )
-            return await store.contacts(connection, owner.id)
+            return await self._replace(connection, owner, lambda _: drafts)
 
     async def add(self, owner: Application, draft: ContactDraft) -> Contact:
         """Add one contact, or change the kinds of the one with this address. Raises as `replace`."""
-        kept = [ContactDraft(one.email, one.kinds) for one in await self.of(owner.id)]
-        rest = [one for one in kept if one.email.lower() != draft.email.lower()]
-        found = await self.replace(owner, [*rest, draft])
-        return next(one for one in found if one.email.lower() == draft.email.lower())
+        email = draft.email.lower()
+
+        def with_it(before: Sequence[Contact]) -> list[ContactDraft]:
+            rest = (one for one in before if one.email.lower() != email)
+            return [*(ContactDraft(one.email, one.kinds) for one in rest), draft]
+
+        async with self._database.transaction() as connection:
+            found = await self._replace(connection, owner, with_it)
+        return next(one for one in found if one.email.lower() == email)
 
     async def remove(self, app_id: UUID, contact_id: UUID) -> None:
         """Delete one contact. Raises NotFound."""
@@ -146,6 +134,30 @@ class Contacts(UseCase):
                 return
             changed = replace(found, status=ContactStatus.UNSUBSCRIBED, nonce=None)
             await self._change(connection, found, changed, "contact.unsubscribed")
+
+    async def _replace(
+        self,
+        connection: Connection,
+        owner: Application,
+        change: Callable[[Sequence[Contact]], Sequence[ContactDraft]],
+    ) -> list[Contact]:
+        """`change` gets the contacts as they are, while no other request can change them."""
+        await application.hold(connection, owner.org_id, owner.id)
+        found = await store.contacts(connection, owner.id, lock=True)
+        drafts = change(found)
+        self._check(drafts)
+        before = {one.email.lower(): one for one in found}
+        wanted = {draft.email.lower(): draft for draft in drafts}
+        for email, contact in before.items():
+            if email not in wanted:
+                await self._delete(connection, contact)
+        for email, draft in wanted.items():
+            if email not in before:
+                await self._create(connection, owner, draft)
+            elif before[email].kinds != draft.kinds:
+                changed = replace(before[email], kinds=draft.kinds)
+                await self._change(connection, before[email], changed, "contact.updated")
+        return await store.contacts(connection, owner.id)
 
     def _read(self, token: str, purpose: Purpose) -> AlertLink:
         if self._keyring is None:

@@ -15,7 +15,7 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
 from angarium.core.audit import difference, endpoint_view, secret_view
-from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
+from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints, UidTaken
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.url import check_url
@@ -109,13 +109,19 @@ class Endpoints(UseCase):
         async with self._database.transaction() as connection:
             await check_event_types(connection, application.org_id, draft.event_types)
             found = await store.find(connection, application.id, ref, self._keyring, lock=True)
-            draft, login = self._checked(draft, found)
+            checked, login = self._checked(draft, found)
             if found is None:
-                new = self._new(application, draft, None, dict(headers or {}), login)
-                return await self._insert(connection, new), True
+                new = self._new(application, checked, None, dict(headers or {}), login)
+                try:
+                    return await self._insert(connection, new), True
+                except UidTaken:  # created concurrently, or the uid of the body is another endpoint's
+                    found = await store.find(connection, application.id, ref, self._keyring, lock=True)
+                    if found is None:
+                        raise
+                    checked, login = self._checked(draft, found)
             change: HeaderChange | None = None if headers is None else lambda _: dict(headers)
-            wanted = changed_for(found.headers, found.url, draft.url, change)
-            return await self._store(connection, found, draft, login, wanted), False
+            wanted = changed_for(found.headers, found.url, checked.url, change)
+            return await self._store(connection, found, checked, login, wanted), False
 
     async def update(
         self, application: Application, ref: str, change: Change, *, headers: HeaderChange | None = None

@@ -13,7 +13,7 @@ import jsonschema_rs
 
 from angarium.core import json_schema
 from angarium.core.audit import difference, event_type_view
-from angarium.core.errors import FieldError, Invalid, NotFound
+from angarium.core.errors import EventTypeExists, FieldError, Invalid, NotFound
 from angarium.core.nouns import MAX_TEXT, EventType, check_text
 from angarium.core.patterns import is_event_type
 from angarium.service.use_case import Subject, UseCase, existing
@@ -97,14 +97,16 @@ class EventTypes(UseCase):
         async with self._database.transaction() as connection:
             new = self._new(org_id, name, draft)
             found = await store.find(connection, org_id, name, lock=True)
-            check_text(
-                "description", draft.description, MAX_TEXT, None if found is None else found.description
-            )
-            stored = await store.update(connection, new)
-            if stored is not None:
-                await self._record_change(connection, found, stored)
-                return stored, False
-            return await self._create(connection, new), True
+            before = None if found is None else found.description
+            check_text("description", draft.description, MAX_TEXT, before)
+            if found is None:
+                try:
+                    return await self._create(connection, new), True
+                except EventTypeExists:  # created concurrently
+                    found = await self._find(connection, org_id, name, lock=True)
+            stored = existing(await store.update(connection, new))
+            await self._record_change(connection, found, stored)
+            return stored, False
 
     async def update(
         self, org_id: str, name: str, change: Callable[[EventTypeDraft], EventTypeDraft]
@@ -151,11 +153,8 @@ class EventTypes(UseCase):
         await self._record(connection, "event_type.created", _subject(made), after=event_type_view(made))
         return made
 
-    async def _record_change(
-        self, connection: Connection, found: EventType | None, stored: EventType
-    ) -> None:
-        before = {} if found is None else event_type_view(found)
-        if (changes := difference(before, event_type_view(stored))) is not None:
+    async def _record_change(self, connection: Connection, found: EventType, stored: EventType) -> None:
+        if (changes := difference(event_type_view(found), event_type_view(stored))) is not None:
             await self._record(connection, "event_type.updated", _subject(stored), *changes)
 
     def _new(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:

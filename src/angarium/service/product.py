@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.errors import BadRequest, Conflict, NotFound
-from angarium.core.nouns import Application
+from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound
+from angarium.core.nouns import MAX_NAME, Application, check_text
 from angarium.core.product import STANDARD, Product
 from angarium.core.profile_table import EventTypeRule
 from angarium.service.api_key import ApiKeys, NewApiKey
@@ -136,26 +136,24 @@ class Provision(UseCase):
         return self._api_keys.draw(prefix, with_secret=pair or management.scheme == "basic")
 
     async def add_key(
-        self, org_id: str, app_ref: str, *, scope: str | None, pair: bool = False, sandbox: bool = False
-    ) -> NewApiKey:
-        """Add a key. Raises NotFound, or BadRequest for a scope that the product does not have."""
-        shown, _ = await self.named_key(org_id, app_ref, None, scope=scope, pair=pair, sandbox=sandbox)
-        return shown
-
-    async def named_key(
         self,
         org_id: str,
         app_ref: str,
-        name: str | None,
+        name: str | None = None,
         *,
-        scope: str | None,
+        scope: str | None = None,
         pair: bool = False,
         sandbox: bool = False,
     ) -> tuple[NewApiKey, ApiKey]:
-        """Add a key with a name that no other living key of the application has, or None for a plain name.
+        """Add a key with a name that no other living key of the application has. None: one is chosen.
 
-        Raises NotFound, Conflict, or BadRequest for a scope that the product does not have.
+        Raises NotFound, Invalid, Conflict if the name is taken, or BadRequest for a scope that the product
+        does not have.
         """
+        if name is not None:
+            check_text("name", name, MAX_NAME)
+            if not name:
+                raise Invalid.field("name", "Must not be empty.")
         product = await self.products.of(org_id)
         application = await self._applications.find(org_id, app_ref)
         scopes = product.profile.management.scopes
@@ -186,7 +184,7 @@ class Provision(UseCase):
             org_id=application.org_id,
             app_id=application.id,
             scope=key.scope,
-            name=name or f"{application.name}, {key.scope}",
+            name=f"{application.name}, {key.scope}" if name is None else name,
             unique=name is not None,
         )
 

@@ -62,11 +62,11 @@ async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
     return row is not None
 
 
-async def is_named(connection: Connection, org_id: str, app_id: UUID, name: str) -> bool:
-    """Whether a living key of the application has the name. Others wait until this transaction ends."""
+async def names(connection: Connection, org_id: str, app_id: UUID) -> set[str]:
+    """The names of the application's living keys. Others that need them wait until this transaction ends."""
     await queries.api_key_hold(connection, app_id=app_id)
-    found = await queries.api_key_named(connection, org_id=org_id, app_id=app_id, name=name)
-    return found is not None
+    rows = queries.api_key_names(connection, org_id=org_id, app_id=app_id)
+    return {row["name"] async for row in rows}
 
 
 async def find(connection: Connection, lookup: bytes) -> ApiKey | None:

@@ -27,9 +27,10 @@ def _contact(row: Row) -> Contact:
     )
 
 
-async def contacts(connection: Connection, app_id: UUID) -> list[Contact]:
-    """The contacts of an application, in order of creation. There are few."""
-    return [_contact(row) async for row in queries.contact_list(connection, app_id=app_id)]
+async def contacts(connection: Connection, app_id: UUID, *, lock: bool = False) -> list[Contact]:
+    """The contacts of an application, in order of creation. There are few. `lock` the rows for an update."""
+    query = queries.contact_list_lock if lock else queries.contact_list
+    return [_contact(row) async for row in query(connection, app_id=app_id)]
 
 
 async def lock(connection: Connection, app_id: UUID, contact_id: UUID) -> Contact | None:

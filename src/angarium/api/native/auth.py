@@ -272,7 +272,7 @@ async def create_key(caller: OrgCaller, services: ServicesOf, body: ApiKeyIn) ->
     A key of the product's own API, for a customer. The response is the only one that has the key. If a living
     key of the application has the name, the response is 409. Products of the standard profile have no keys.
     """
-    shown, key = await services.provision.named_key(
+    shown, key = await services.provision.add_key(
         caller.org_id, body.application, body.name, scope=body.scope, sandbox=body.sandbox
     )
     made = ApiKeyOut(id=name_of(key.id), key=shown.key, secret=shown.secret or UNSET, scope=key.scope)

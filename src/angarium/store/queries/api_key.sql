@@ -10,10 +10,9 @@ returning id;
 -- Lock an application while a key with a new name is created for it.
 select app_id from control.placement where app_id = :app_id for update;
 
--- name: api_key_named$
--- A living key of an application by its name. An organization has few keys.
-select id from control.api_key
-where org_id = :org_id and app_id = :app_id and name = :name and revoked_at is null limit 1;
+-- name: api_key_names
+-- The names of an application's living keys. An organization has few keys.
+select name from control.api_key where org_id = :org_id and app_id = :app_id and revoked_at is null;
 
 -- name: api_key_find^
 -- An active key by the hash of its public part, unless its application is deleted.

@@ -4,6 +4,10 @@
 -- The contacts of an application, in order of creation.
 select * from section.contact where app_id = :app_id order by id;
 
+-- name: contact_list_lock
+-- The same, locked until the end of the transaction: none is confirmed or deleted meanwhile.
+select * from section.contact where app_id = :app_id order by id for update;
+
 -- name: contact_lock^
 -- One contact, locked until the end of the transaction.
 select * from section.contact where app_id = :app_id and id = :id for update;
