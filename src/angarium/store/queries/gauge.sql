@@ -50,49 +50,9 @@ from pg_database where datname = current_database();
 
 -- name: gauge_oldest
 -- When the oldest due delivery was due, among at most a number of lanes whose next delivery was due before `:before`.
--- `held`: the state or the settings of its endpoint may hold it back. Walks from lane to lane.
-with recursive fresh as (
-    select first.*
-    from generate_series(0, 63) as wanted (shard)
-    cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at
-        from section.pending p
-        where p.shard = wanted.shard
-        order by p.shard, p.endpoint_id, p.message_id
-        limit 1
-    ) as first
-    union all
-    select next.*
-    from fresh
-    cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at
-        from section.pending p
-        where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
-        order by p.shard, p.endpoint_id, p.message_id
-        limit 1
-    ) as next
-),
-again as (
-    select first.*
-    from generate_series(0, 63) as wanted (shard)
-    cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at
-        from section.retry r
-        where r.shard = wanted.shard and r.due_at is not null
-        order by r.shard, r.endpoint_id, r.due_at
-        limit 1
-    ) as first
-    union all
-    select next.*
-    from again
-    cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at
-        from section.retry r
-        where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
-        order by r.shard, r.endpoint_id, r.due_at
-        limit 1
-    ) as next
-)
+-- `held`: the state or the settings of its endpoint may hold it back.
+with recursive
+-- include: lane_heads shards=generate_series(0, 63)
 select held, min(due_at) as due_at
 from (
     select lane.due_at,

@@ -1,49 +1,9 @@
 -- name: lanes_of
--- The lanes of shards that have queued deliveries, each with its next due time. Walks the indexes from lane to lane, so
--- the cost depends on the number of lanes and not on the backlog. `unplaced`: the first delivery of a lane has no place
--- in the order of acceptance. `first`: the message of the first delivery that was never attempted.
-with recursive fresh as (
-    select first.*
-    from unnest(:shards::smallint[]) as wanted (shard)
-    cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq, p.message_id
-        from section.pending p
-        where p.shard = wanted.shard
-        order by p.shard, p.endpoint_id, p.message_id
-        limit 1
-    ) as first
-    union all
-    select next.*
-    from fresh
-    cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq, p.message_id
-        from section.pending p
-        where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
-        order by p.shard, p.endpoint_id, p.message_id
-        limit 1
-    ) as next
-),
-again as (
-    select first.*
-    from unnest(:shards::smallint[]) as wanted (shard)
-    cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq, null::uuid as message_id
-        from section.retry r
-        where r.shard = wanted.shard and r.due_at is not null
-        order by r.shard, r.endpoint_id, r.due_at
-        limit 1
-    ) as first
-    union all
-    select next.*
-    from again
-    cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq, null::uuid as message_id
-        from section.retry r
-        where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
-        order by r.shard, r.endpoint_id, r.due_at
-        limit 1
-    ) as next
-)
+-- The lanes of shards that have queued deliveries, each with its next due time. The cost depends on the number of lanes
+-- and not on the backlog. `unplaced`: the first delivery of a lane has no place in the order of acceptance. `first`: the
+-- message of the first delivery that was never attempted.
+with recursive
+-- include: lane_heads shards=unnest(:shards::smallint[])
 select app_id, endpoint_id, min(due_at) as due_at, bool_or(seq is null) as unplaced,
        (array_agg(message_id) filter (where message_id is not null))[1] as first
 from (select * from fresh union all select * from again) as lane

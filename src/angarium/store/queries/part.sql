@@ -119,3 +119,49 @@ not exists (
       and f.seq > (select first_seq from section.endpoint where app_id = :app_id and id = :endpoint_id)
     offset 0
 )
+
+-- part: lane_heads
+-- the first delivery of each lane of these shards: in `pending` (`fresh`), and the next due one in `retry` (`again`).
+-- Walks the indexes from lane to lane. Needs `with recursive`
+fresh as (
+    select first.*
+    from {shards} as wanted (shard)
+    cross join lateral (
+        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq, p.message_id
+        from section.pending p
+        where p.shard = wanted.shard
+        order by p.shard, p.endpoint_id, p.message_id
+        limit 1
+    ) as first
+    union all
+    select next.*
+    from fresh
+    cross join lateral (
+        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq, p.message_id
+        from section.pending p
+        where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
+        order by p.shard, p.endpoint_id, p.message_id
+        limit 1
+    ) as next
+),
+again as (
+    select first.*
+    from {shards} as wanted (shard)
+    cross join lateral (
+        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq, null::uuid as message_id
+        from section.retry r
+        where r.shard = wanted.shard and r.due_at is not null
+        order by r.shard, r.endpoint_id, r.due_at
+        limit 1
+    ) as first
+    union all
+    select next.*
+    from again
+    cross join lateral (
+        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq, null::uuid as message_id
+        from section.retry r
+        where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
+        order by r.shard, r.endpoint_id, r.due_at
+        limit 1
+    ) as next
+)
