@@ -18,7 +18,7 @@ from angarium.core.url import (
     hide_login,
     is_hidden,
     literal_address,
-    same_door,
+    same_origin,
     split_credentials,
     with_login,
 )
@@ -300,12 +300,12 @@ def test_only_the_placeholder_of_a_login_counts_as_hidden() -> None:
 
 def test_the_same_origin_is_the_same_scheme_host_and_port() -> None:
     for other in ("http://h:1/", "http://h:1/y?z#f", "http://a:b@h:1/x", "http://c@d@h:1/"):
-        assert same_door("http://u:p@h:1/x", other)
-        assert same_door(other, "http://h:1")
+        assert same_origin("http://u:p@h:1/x", other)
+        assert same_origin(other, "http://h:1")
     for other in ("https://h:1/", "http://h:2/", "http://h/", "http://i:1/", "http://h:1@i/", "", "h:1"):
-        assert not same_door("http://u:p@h:1/x", other)
-        assert not same_door(other, "http://u:p@h:1/x")
-    assert not same_door("no URL", "no URL")
+        assert not same_origin("http://u:p@h:1/x", other)
+        assert not same_origin(other, "http://u:p@h:1/x")
+    assert not same_origin("no URL", "no URL")
 
 
 _hosts = st.one_of(

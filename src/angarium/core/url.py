@@ -99,7 +99,7 @@ def is_hidden(login: str | None) -> bool:
     return login is not None and (login == HIDDEN or login.endswith(f":{HIDDEN}"))
 
 
-def same_door(one: str, other: str) -> bool:
+def same_origin(one: str, other: str) -> bool:
     """Whether two checked URLs have the same scheme, host and port. Logins are ignored."""
     shapes = _SHAPE.fullmatch(one), _SHAPE.fullmatch(other)
     first, second = ((shape[1], shape[2].rpartition("@")[2]) if shape else None for shape in shapes)

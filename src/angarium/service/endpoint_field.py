@@ -22,7 +22,7 @@ from angarium.core.errors import BadRequest, FieldError, Invalid
 from angarium.core.nouns import MAX_TEXT, DisabledReason, Endpoint, SigningKey, check_text
 from angarium.core.patterns import is_wildcard
 from angarium.core.signature import PRIVATE, check_secret, new_secret
-from angarium.core.url import hide_login, is_hidden, same_door
+from angarium.core.url import hide_login, is_hidden, same_origin
 from angarium.store import event_type
 from angarium.store.connection import Connection
 
@@ -249,7 +249,7 @@ def merged(
 
 def carried(headers: Mapping[str, str], url: str, new_url: str) -> dict[str, str]:
     """The headers of `url` that may be sent to `new_url`, both checked: another host gets no secret ones."""
-    return dict(headers) if url == new_url or same_door(url, new_url) else shown(headers)[0]
+    return dict(headers) if url == new_url or same_origin(url, new_url) else shown(headers)[0]
 
 
 def changed_for(
@@ -288,6 +288,6 @@ def kept_login(url: str, before: Endpoint | None) -> tuple[str, str | None]:
         return shown, login
     if before is None or before.login is None or hide_login(before.url)[1] != login:
         raise ValueError("the URL has *** in place of its password; enter the password")
-    if not same_door(before.url, url):
+    if not same_origin(before.url, url):
         raise ValueError("the URL has another host; enter the password again in place of ***")
     return shown, before.login

@@ -28,7 +28,7 @@ async def ask_to_confirm(request: Request) -> Response:
     except NotFound:
         return _invalid(request)
     words = t("alerts.confirm.words", email=found.email, application=await _application(request, found))
-    return _door(request, t("alerts.confirm.title"), words, t("alerts.confirm.button"))
+    return _notice(request, t("alerts.confirm.title"), words, t("alerts.confirm.button"))
 
 
 async def confirm(request: Request) -> Response:
@@ -38,7 +38,7 @@ async def confirm(request: Request) -> Response:
     except NotFound:
         return _invalid(request)
     words = t("alerts.confirm.done_words", email=found.email, application=await _application(request, found))
-    return _door(request, t("alerts.confirm.done"), words)
+    return _notice(request, t("alerts.confirm.done"), words)
 
 
 async def ask_to_unsubscribe(request: Request) -> Response:
@@ -48,9 +48,9 @@ async def ask_to_unsubscribe(request: Request) -> Response:
     except NotFound:
         return _invalid(request)
     if found is None:  # deleted: it gets no mail
-        return _door(request, t("alerts.unsubscribe.done"), t("alerts.unsubscribe.done_words"))
+        return _notice(request, t("alerts.unsubscribe.done"), t("alerts.unsubscribe.done_words"))
     words = t("alerts.unsubscribe.words", email=found.email)
-    return _door(request, t("alerts.unsubscribe.title"), words, t("alerts.unsubscribe.button"))
+    return _notice(request, t("alerts.unsubscribe.title"), words, t("alerts.unsubscribe.button"))
 
 
 async def unsubscribe(request: Request) -> Response:
@@ -59,7 +59,7 @@ async def unsubscribe(request: Request) -> Response:
         await services_of(request).contact.unsubscribe(_token(request))
     except NotFound:
         return _invalid(request)
-    return _door(request, t("alerts.unsubscribe.done"), t("alerts.unsubscribe.done_words"))
+    return _notice(request, t("alerts.unsubscribe.done"), t("alerts.unsubscribe.done_words"))
 
 
 def _token(request: Request) -> str:
@@ -72,7 +72,7 @@ async def _application(request: Request, found: Contact) -> str:
     return (await services_of(request).application.find(found.org_id, ref)).name
 
 
-def _door(
+def _notice(
     request: Request, title: str, words: str, button: str | None = None, *, status: int = 200
 ) -> Response:
     return render.page(
@@ -87,7 +87,7 @@ def _door(
 
 
 def _invalid(request: Request) -> Response:
-    return _door(request, t("alerts.invalid.title"), t("alerts.invalid.words"), status=404)
+    return _notice(request, t("alerts.invalid.title"), t("alerts.invalid.words"), status=404)
 
 
 def routes() -> list[Route]:

@@ -49,18 +49,18 @@ _INTERNAL: Final = (500, "error.internal", "error.internal_step")
 class Pages(Generic[V]):
     """Declares the pages and actions below a path. `visit_of` raises NotAuthenticated without a session.
 
-    `door` is the page that is shown then; without it, an error page.
+    `login_page` is the page that is shown then; without it, an error page.
     """
 
     def __init__(
         self,
         root: str,
         visit_of: Callable[[Request], Awaitable[V]],
-        door: Callable[[Request], Response] | None = None,
+        login_page: Callable[[Request], Response] | None = None,
     ) -> None:
         self._root = root
         self._visit_of = visit_of
-        self._door = door
+        self._login_page = login_page
 
     def page(
         self, path: str, handler: Callable[[V], Awaitable[Response]], capability: Capability = Capability.VIEW
@@ -71,9 +71,9 @@ class Pages(Generic[V]):
             try:
                 visit = await self._visit_of(request)
             except NotAuthenticated:
-                if self._door is None:
+                if self._login_page is None:
                     raise
-                return self._door(request)
+                return self._login_page(request)
             visit.require(capability)
             return await handler(visit)
 
@@ -139,7 +139,7 @@ def error_page(request: Request, error: AngariumError) -> Response:
     """The page for an error."""
     status, title, _ = _entry(error)
     page = render.page(
-        request, "kit/error.html", theme_of(request), status=status, title=t(title), words=error_words(error)
+        request, "kit/notice.html", theme_of(request), status=status, title=t(title), words=error_words(error)
     )
     page.headers.update(retry_headers(error))
     return page

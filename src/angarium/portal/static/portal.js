@@ -143,8 +143,8 @@ document.addEventListener("input", (event) => {
   });
 });
 
-async function login(door) {
-  const words = door.querySelector("[data-login-words]");
+async function login(page) {
+  const words = page.querySelector("[data-login-words]");
   if (!words) return;
   const key = new URLSearchParams(location.hash.slice(1)).get("key");
   if (!key) { words.textContent = words.dataset.noKey; return; }
