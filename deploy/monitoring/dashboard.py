@@ -141,6 +141,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     ),
     "Our side": (
         Panel("Paused endpoints", COUNT, (value("paused_endpoints", "sum", "cause"),)),
+        Panel("Share of time paused", SHARE, (rate("paused_seconds_total", "cause"),)),
         Panel("Own faults", RATE, (rate("own_faults_total", "event"),)),
         Panel("Lanes", COUNT, (value("lanes", "sum", "state"),)),
     ),

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angarium.api import upload
+from angarium.api.app import create_app
 from angarium.api.edge import Edge
 from angarium.api.upload import POTS, STRANGER_LIMIT, STRANGERS, VERIFIED, Asker, Budget
 from angarium.core import ids
 from angarium.core.errors import Overloaded
+from angarium.core.event import Events
 from tests.api.conftest import Api, Backend
 from tests.api.house import House, bearer, key_headers
 from tests.api.operation import KEYED, NOTHING, ORG, PLAYED, in_order
@@ -215,6 +217,21 @@ async def test_no_caller_is_refused_because_of_anothers_uploads(house: House, wh
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert house.app.budget.held == 0
+
+
+async def test_a_request_without_room_for_its_body_is_counted(api: Api, backend: Backend) -> None:
+    told: list[tuple[str, int]] = []
+
+    class Told(Events):
+        def turned_away(self, reason: str, messages: int) -> None:
+            told.append((reason, messages))
+
+    app = create_app(backend.services, base_url="https://hooks.example.com", events=Told())
+    assert isinstance(app, Edge)
+    app.budget.take((VERIFIED, api.org_id), POTS[VERIFIED] // 2)
+    refused = Sender(b'{"name": "a"}', whole=True)
+    await refused.ask(app, "POST", "/api/v1/app", bearer(api.token))
+    assert (refused.status, told) == (503, [("bodies", 1)])
 
 
 async def _completed(house: House) -> bool:

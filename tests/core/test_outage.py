@@ -17,6 +17,7 @@ from angarium.core.outage import (
     TRIES,
     WINDOW,
     FaultDetector,
+    PausedTime,
     ProbePause,
     site_of,
 )
@@ -192,3 +193,19 @@ def test_few_lanes_try_to_probe_each_second() -> None:
     admitted = [pause.admits(FIRST) for _ in range(100)]
     assert admitted.count(True) == TRIES
     assert pause.admits(FIRST + 1.0)
+
+
+def test_pauses_of_one_cause_that_overlap_count_once_and_current_ones_count() -> None:
+    paused = PausedTime()
+    assert paused.seconds(5.0) == {}
+    paused.began("network_down", 10.0)
+    paused.began("network_down", 12.0)
+    paused.began("internal", 13.0)
+    assert paused.seconds(15.0) == {"network_down": 5.0, "internal": 2.0}
+    paused.ended("network_down", 16.0)
+    assert paused.seconds(20.0) == {"network_down": 10.0, "internal": 7.0}
+    paused.ended("network_down", 21.0)
+    paused.ended("internal", 21.0)
+    assert paused.seconds(100.0) == {"network_down": 11.0, "internal": 8.0}
+    paused.began("internal", 200.0)
+    assert paused.seconds(201.0) == {"network_down": 11.0, "internal": 9.0}

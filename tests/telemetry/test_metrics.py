@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -11,14 +11,17 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 
 from angarium import telemetry
 from angarium.core import ids
-from angarium.core.event import Events
+from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.event import REFUSED, Events
 from angarium.core.failure import KINDS
+from angarium.core.outage import FIRST
 from angarium.dispatch.transport.resolver import SystemResolver
 from angarium.dispatch.transport.sender import Sender
-from angarium.store import gauge
+from angarium.store import fan_out, gauge
 from angarium.store.database import Database
 from angarium.telemetry.catalogue import CATALOGUE
 from angarium.telemetry.combination import combined
@@ -28,6 +31,7 @@ from angarium.telemetry.logs import EVENTS, OWN_FAULTS
 from angarium.telemetry.measurement import Measurement
 from angarium.telemetry.sink import Sink
 from tests.dispatch.test_our_faults import ALL, HOSTS, Names
+from tests.kit import many
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.scrape import Scrape, parsed
@@ -60,10 +64,18 @@ async def test_a_fault_of_ours_is_on_side_ours_and_its_end_is_seen(world: World)
             now = shown(measurement)
             assert now.total("attempts_total", side="ours", outcome="waiting", cause="resolver_down") >= ALL
             assert now.total("attempts_total") == now.total("attempts_total", side="ours")
+            paused = now.get("paused_seconds_total", cause="resolver_down") or 0
+            await until(
+                lambda: (shown(measurement).get("paused_seconds_total", cause="resolver_down") or 0) > paused
+            )
             names.dead = False
             await until(lambda: shown(measurement).total("attempts_total", outcome="delivered") == ALL)
             now = shown(measurement)
             assert now.get("paused_endpoints", cause="resolver_down") == 0
+            paused = now.total("paused_seconds_total")
+            assert paused == now.get("paused_seconds_total", cause="resolver_down")
+            assert paused >= FIRST
+            assert shown(measurement).total("paused_seconds_total") == paused, "it is over"
             # nothing held the lanes but our fault, so all of the delay is ours
             assert now.get("attempt_lateness_seconds_count", held="no") == ALL
             assert now.get("attempt_lateness_seconds_sum", held="no") > 0.4 * ALL  # type: ignore[operator]
@@ -203,8 +215,16 @@ async def test_an_owned_shard_is_not_among_those_without_owner(world: World, wat
         assert shown(measurement).get("shard_changes_total", change="taken") == 64
 
 
-async def test_a_warning_counts_as_an_own_fault_even_if_it_is_not_logged(world: World) -> None:
+@pytest.fixture
+def errors_only() -> Iterator[None]:
+    """Loggers that are made later are as in other tests."""
     telemetry.configure("json", "error")
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("errors_only")
+async def test_a_warning_counts_as_an_own_fault_even_if_it_is_not_logged(world: World) -> None:
     measurement = Measurement("all")
     telemetry.logger("test").warning("complete.waiting")
     telemetry.logger("test").warning("credential.refused")
@@ -279,6 +299,43 @@ async def test_turned_away_messages_are_counted_by_reason(world: World) -> None:
     refused = sum(isinstance(one, Exception) for one in results)
     assert refused >= 1
     assert shown(measurement).get("intake_turned_away_total", reason="full") == refused
+
+
+async def test_deliveries_of_large_messages_are_counted_as_they_are_written(world: World) -> None:
+    measurement = Measurement("all")
+    app = await world.application()
+    crowd = fan_out.ROOM + 7
+    async with Receiver() as receiver, world.dispatching(events=measurement.events) as dispatcher:
+        async with world.database.connection() as connection:
+            await many.endpoints(connection, app, crowd, f"{receiver.url}/", keyring=world.keyring)
+        async with world.intake(
+            dispatcher.hand_over, dispatcher.fan_out, events=measurement.events
+        ) as intake:
+            await intake.accept(world.draft(app))
+            assert shown(measurement).get("deliveries_created_total") < crowd  # type: ignore[operator]
+            await until(lambda: shown(measurement).get("deliveries_created_total") == crowd)
+
+
+async def test_failures_of_the_database_are_counted_by_reason_from_zero(
+    database_url: str, world: World
+) -> None:
+    measurement = Measurement("all")
+    database = await Database.connect(database_url, events=measurement.events)
+    app = await world.application()
+    async with World(database).intake(events=measurement.events) as intake:
+        await intake.accept(world.draft(app))
+        now = shown(measurement)
+        reasons = {*(reason.value for reason in StoreReason), REFUSED}
+        assert {reason: now.get("db_errors_total", pool="engine", reason=reason) for reason in reasons} == (
+            dict.fromkeys(reasons, 0)
+        )
+        assert now.get("db_wait_seconds_count", pool="engine") >= 1  # type: ignore[operator]
+        await database.close()  # as if it were gone
+        with pytest.raises(StoreUnavailable):
+            await intake.accept(world.draft(app))
+    now = shown(measurement)
+    assert now.get("db_errors_total", pool="engine", reason="unreachable") == 1
+    assert now.get("intake_turned_away_total", reason="database") == 1
 
 
 def test_every_fault_of_ours_has_a_series() -> None:

@@ -17,6 +17,9 @@ from angarium.core.hold import Held
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 
+REFUSED: Final = "refused"
+"""The reason when the database refused a statement."""
+
 
 class Attempted(msgspec.Struct, frozen=True, gc=False):
     """An attempt that ended. Times are epoch seconds."""
@@ -45,6 +48,9 @@ class Events:
         """Messages were committed in one batch, which took `seconds`: the application of each, and how many
         deliveries were written with them. `duplicates` had been accepted before; `refused` were invalid."""
 
+    def fanned_out(self, deliveries: int) -> None:
+        """Deliveries of a message that was accepted before were committed."""
+
     def turned_away(self, reason: str, messages: int) -> None:
         """Messages were not accepted, because there was no room or no database."""
 
@@ -67,7 +73,7 @@ class Events:
         """A database connection was taken from a pool after `waited` seconds."""
 
     def database_failed(self, pool: str, reason: str) -> None:
-        """The database failed, or refused a statement."""
+        """The database failed, for the reason of a StoreUnavailable, or REFUSED a statement."""
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """The API or a page answered a request. `route`: the template of its path."""

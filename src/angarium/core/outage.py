@@ -114,6 +114,36 @@ class ProbePause:
         self._until = now + PATIENCE
 
 
+class PausedTime:
+    """For how many seconds something has been paused, by cause. Pauses of one cause may overlap."""
+
+    __slots__ = ("_pauses", "_since", "_total")
+
+    def __init__(self) -> None:
+        self._pauses: dict[str, int] = {}
+        self._since: dict[str, float] = {}
+        self._total: dict[str, float] = {}
+
+    def began(self, cause: str, now: float) -> None:
+        pauses = self._pauses.get(cause, 0)
+        self._pauses[cause] = pauses + 1
+        if not pauses:
+            self._since[cause] = now
+
+    def ended(self, cause: str, now: float) -> None:
+        """One of the pauses that began has ended."""
+        self._pauses[cause] -= 1
+        if not self._pauses[cause]:
+            self._total[cause] = self._total.get(cause, 0.0) + now - self._since.pop(cause)
+
+    def seconds(self, now: float) -> dict[str, float]:
+        """By cause, those of current pauses included."""
+        found = dict(self._total)
+        for cause, since in self._since.items():
+            found[cause] = found.get(cause, 0.0) + now - since
+        return found
+
+
 def site_of(host: str) -> str:
     """The site of a host: the domain's last two labels, or the network (/24 of IPv4, /48 of IPv6). Hosts of
     different sites are unrelated."""

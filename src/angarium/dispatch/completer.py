@@ -24,6 +24,7 @@ from angarium.core.alert import AlertKind, Audience, Notice
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.event import NO_EVENTS, Attempted, Events
 from angarium.core.lifecycle import Move
+from angarium.core.outage import PausedTime
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.store import accept, disable
@@ -46,6 +47,7 @@ AGAIN: Final = 60.0  # seconds between tries of parked outcomes
 SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 NOBODY: Final = Audience()
+OUTCOMES: Final = "outcomes"  # the cause of a pause: they cannot be recorded
 _UNRECORDED: Final = "The response could not be recorded."
 
 
@@ -94,6 +96,7 @@ class Completer:
         )
         self._never = asyncio.Event()
         self.waiting: StoreReason | None = None  # why the current batch could not be written yet
+        self._paused = PausedTime()
         self._parked: dict[tuple[UUID, UUID], Outcome] = {}  # by endpoint id and message id
         self._try_at = 0.0  # when to retry the parked ones, by the steady time
 
@@ -113,6 +116,11 @@ class Completer:
         if self.waiting is not None:
             return True
         return self._batcher.under_way > SLOW
+
+    @property
+    def paused_seconds(self) -> dict[str, float]:
+        """For how many seconds outcomes could not be written."""
+        return self._paused.seconds(self._clock.steady())
 
     @property
     def full(self) -> bool:
@@ -141,7 +149,9 @@ class Completer:
                 await self.try_parked()
 
     def _written(self, batch: list[Outcome], rows: list[store.Completed]) -> None:
-        self.waiting = None
+        if self.waiting is not None:
+            self.waiting = None
+            self._paused.ended(OUTCOMES, self._clock.steady())
         due = {(row.endpoint_id, row.message_id): row.due_at for row in rows}
         wanted = ((o.completion.endpoint_id, o.completion.message_id) for o in batch)
         self._completed(batch, [due.get(key) for key in wanted])
@@ -151,15 +161,16 @@ class Completer:
         it."""
         batch, error = unwritten.batch, unwritten.error
         if isinstance(error, StoreUnavailable):
-            self.waiting = error.reason
+            self._wait(error.reason)
             log.warning("complete.waiting", outcomes=len(batch), reason=error.reason.value)
             if error.reason is StoreReason.TOO_SLOW:
                 unwritten.refusals += 1
                 if unwritten.refusals > TRIES and len(batch) > 1:
                     return unwritten.apart()
         elif isinstance(error, StatementFailed):
-            self.waiting = StoreReason.SCHEMA
-            log.error("complete.waiting", outcomes=len(batch), reason=self.waiting.value, exc_info=error)
+            self._wait(StoreReason.SCHEMA)
+            reason = StoreReason.SCHEMA.value
+            log.error("complete.waiting", outcomes=len(batch), reason=reason, exc_info=error)
         else:
             # On any error: if an outcome were dropped here, its lane would wait forever.
             log.error("complete.failed", outcomes=len(batch), exc_info=error)
@@ -169,6 +180,11 @@ class Completer:
         pause = _PAUSES[min(unwritten.tries, len(_PAUSES)) - 1]
         await self._clock.wait(self._never, self._clock.now() + pause)
         return [batch]
+
+    def _wait(self, reason: StoreReason) -> None:
+        if self.waiting is None:
+            self._paused.began(OUTCOMES, self._clock.steady())
+        self.waiting = reason
 
     def _refused(self, outcome: Outcome) -> Sequence[list[Outcome]]:
         """An outcome that the database keeps refusing must not block the others, nor be sent forever."""

@@ -132,7 +132,7 @@ class Dispatcher:
         self._alert_sender = AlertSender(
             database, clock, entropy, lambda: self.sends_alerts, keyring, products, channels
         )
-        self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
+        self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts), events)
 
     @property
     def owned(self) -> frozenset[int]:

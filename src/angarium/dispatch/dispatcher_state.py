@@ -16,7 +16,8 @@ from angarium.dispatch.transport.sender import Sender
 
 @dataclass(frozen=True, slots=True)
 class DispatcherState:
-    """Counts. `paused`: by the code of a fault on our side, how many lanes wait for its end."""
+    """Counts. `paused`: by the code of a fault on our side, how many lanes wait for its end.
+    `paused_seconds`: the same so far as seconds, and those in which outcomes could not be recorded."""
 
     in_flight: int
     failing_in_flight: int
@@ -28,6 +29,7 @@ class DispatcherState:
     parked: int
     stuck: bool  # outcomes cannot be recorded, so nothing is sent
     paused: Mapping[str, int]
+    paused_seconds: Mapping[str, float]
     shards: int
     dispatchers: int
     dialed: int  # requests so far on a new connection
@@ -62,6 +64,7 @@ class DispatcherState:
             len(completer.parked),
             completer.stuck,
             paused,
+            outages.paused_seconds | completer.paused_seconds,
             len(registry.owned),
             ownership.dispatchers,
             *sender.connections,

@@ -17,6 +17,7 @@ import structlog
 from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
+from angarium.core.event import NO_EVENTS, Events
 from angarium.store import fan_out
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
@@ -45,7 +46,9 @@ class FanOut:
         clock: Clock,
         hand_over: Callable[[Sequence[NewDelivery], float], None],
         in_flight: Callable[[], int] = lambda: 0,
+        events: Events = NO_EVENTS,
     ) -> None:
+        self._events = events
         self._database = database
         self._clock = clock
         self._hand_over = hand_over
@@ -93,6 +96,7 @@ class FanOut:
             return True
         if made is None:
             return False
+        self._events.fanned_out(len(made.new_deliveries))
         took = self._clock.steady() - begun
         for first in range(0, len(made.new_deliveries), HANDFUL):
             await self._calm()

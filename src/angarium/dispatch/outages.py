@@ -14,7 +14,7 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.failure import FailureKind
-from angarium.core.outage import ProbePause
+from angarium.core.outage import PausedTime, ProbePause
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.lane_registry import LaneRegistry
 
@@ -44,10 +44,16 @@ class Outages:
         self._clock = clock
         self._faults: dict[object, SendingFault] = {}
         self._held: dict[ActiveLane, SendingFault] = {}
+        self._paused = PausedTime()
         self.changed = asyncio.Event()  # a fault has begun
 
     def __bool__(self) -> bool:
         return bool(self._faults)
+
+    @property
+    def paused_seconds(self) -> dict[str, float]:
+        """By the code of a fault, for how many seconds it has held lanes."""
+        return self._paused.seconds(self._clock.steady())
 
     @property
     def faults(self) -> list[SendingFault]:
@@ -64,6 +70,7 @@ class Outages:
         fault = self._faults.get(key)
         if fault is None:
             fault = self._faults[key] = SendingFault(kind, key, self._clock)
+            self._paused.began(kind.code, self._clock.steady())
             self.changed.set()
             log.error(
                 "sending.paused",
@@ -114,6 +121,7 @@ class Outages:
 
     def _end(self, fault: SendingFault) -> None:
         del self._faults[fault.key]
+        self._paused.ended(fault.kind.code, self._clock.steady())
         log.warning(
             "sending.resumed",
             fault=fault.kind.code,

@@ -13,7 +13,7 @@ import asyncpg
 
 from angarium.clock import steady
 from angarium.core.errors import StoreUnavailable
-from angarium.core.event import NO_EVENTS, Events
+from angarium.core.event import NO_EVENTS, REFUSED, Events
 from angarium.store import release
 from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
 from angarium.store.fault import RAISED, StatementFailed, breaks, caused_by, translated
@@ -200,7 +200,7 @@ class Database:
             fault = translated(error)
             if self._guard is not None and isinstance(fault, StatementFailed):
                 self._guard.doubt()
-            reason = fault.reason.value if isinstance(fault, StoreUnavailable) else "refused"
+            reason = fault.reason.value if isinstance(fault, StoreUnavailable) else REFUSED
             self._events.database_failed(self.name, reason)
             raise fault from caused_by(fault, error)
 

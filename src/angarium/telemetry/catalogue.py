@@ -42,7 +42,10 @@ SECTIONS: Final = {
             "bodies (too many request bodies at once), or database (it is not available).",
             "reason",
         ),
-        _counter("deliveries_created_total", "Deliveries written when their messages were accepted."),
+        _counter(
+            "deliveries_created_total",
+            "Deliveries written, with their messages or, of large messages, later in slices.",
+        ),
         _histogram("intake_batch_messages", "Messages in one transaction of intake.", BATCH),
         _histogram("intake_commit_seconds", "Duration of a transaction of intake.", COMMIT),
         _gauge("intake_waiting_messages", "Messages that wait to be stored; their limit is 10,000."),
@@ -117,6 +120,12 @@ SECTIONS: Final = {
             "Endpoints to which nothing is sent because of a fault on our side, by its kind.",
             "cause",
         ),
+        _counter(
+            "paused_seconds_total",
+            "Seconds in which a fault on our side held requests to at least one endpoint of a process, by "
+            "its kind; outcomes: in which a process sent nothing, because outcomes could not be recorded.",
+            "cause",
+        ),
         _gauge(
             "sending_stopped",
             "1 while a process sends nothing, because outcomes cannot be recorded.",
@@ -179,7 +188,12 @@ SECTIONS: Final = {
         ),
         _gauge("db_connections_limit", "The most connections that a pool opens.", "pool"),
         _histogram("db_wait_seconds", "Time to get a connection from a pool.", COMMIT, "pool"),
-        _counter("db_errors_total", "Failures of the database, and statements it refused.", "pool", "reason"),
+        _counter(
+            "db_errors_total",
+            "Failures of the database by reason, and statements that it refused.",
+            "pool",
+            "reason",
+        ),
         _gauge("database_bytes", "Size of the database.", across=Across.MAX),
         _gauge(
             "database_xid_age",

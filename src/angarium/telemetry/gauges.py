@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from angarium.dispatch.completer import OUTCOMES
 from angarium.telemetry.registry import Registry
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def dispatch_gauges(
         value("sending_stopped").set(now.stuck)
         for code in faults:
             value("paused_endpoints", code).set(now.paused.get(code, 0))
+        for cause in (*faults, OUTCOMES):
+            value("paused_seconds_total", cause).set(now.paused_seconds.get(cause, 0.0))
         value("shards_owned").set(now.shards)
         value("dispatchers").set(now.dispatchers)
         value("requests_total", "new").set(now.dialed)

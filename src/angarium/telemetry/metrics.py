@@ -12,13 +12,14 @@ from typing import Final
 from uuid import UUID
 
 from angarium.core import ids
-from angarium.core.event import Attempted, Events
+from angarium.core.errors import StoreReason
+from angarium.core.event import REFUSED, Attempted, Events
 from angarium.core.failure import FailureKind
 from angarium.core.hold import Held
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 from angarium.telemetry.logs import OWN_FAULTS
-from angarium.telemetry.registry import OTHER, Registry, Value
+from angarium.telemetry.registry import OTHER, Histogram, Registry, Value
 
 OUTCOMES: Final = {
     Move.DELIVER: "delivered",
@@ -28,6 +29,7 @@ OUTCOMES: Final = {
     Move.KEEP: "kept",
 }
 JOBS: Final = ("tasks", "partitions", "retention", "statistics", "gauges")
+ERRORS: Final = (*(reason.value for reason in StoreReason), REFUSED)
 ACCEPTS: Final = ("/msg", "/msg/batch")
 
 
@@ -71,6 +73,9 @@ class Metrics(Events):
             change: value("shard_changes_total", change) for change in ("taken", "given", "lost", "evicted")
         }
         self._faults = {event: value("own_faults_total", event) for event in OWN_FAULTS}
+        self._waits: dict[str, Histogram] = {}
+        self._errors: dict[tuple[str, str], Value] = {}
+        self._answers: dict[tuple[str, str, int], tuple[Value, Histogram]] = {}
         self._jobs = {job: value("job_last_success_timestamp_seconds", job) for job in JOBS}
 
     def accepted(
@@ -85,6 +90,9 @@ class Metrics(Events):
         if self._applications:
             for app_id in app_ids:
                 self._registry.value("application_messages_total", self._named(app_id)).add()
+
+    def fanned_out(self, deliveries: int) -> None:
+        self._created.value += deliveries
 
     def turned_away(self, reason: str, messages: int) -> None:
         self._turned_away[reason].value += messages
@@ -129,14 +137,16 @@ class Metrics(Events):
         self._jobs[job].value = self._time()
 
     def connected(self, pool: str, waited: float) -> None:
-        self._registry.histogram("db_wait_seconds", pool).observe(waited)
+        (self._waits.get(pool) or self._pool(pool)).observe(waited)
 
     def database_failed(self, pool: str, reason: str) -> None:
-        self._registry.value("db_errors_total", pool, reason).add()
+        self._pool(pool)
+        self._errors[pool, reason].value += 1
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._registry.value("api_requests_total", route, method, str(status)).add()
-        self._registry.histogram("api_request_seconds", _group(route, method)).observe(seconds)
+        requests, took = self._answers.get((route, method, status)) or self._answer(route, method, status)
+        requests.value += 1
+        took.observe(seconds)
 
     def logged(self, event: str) -> None:
         if event in self._faults:
@@ -148,6 +158,23 @@ class Metrics(Events):
         return self._registry.value(
             "attempts_total", OUTCOMES[one.move], _cause(one), side, trigger, one.product
         )
+
+    def _pool(self, pool: str) -> Histogram:
+        """What concerns a pool, from its first connection on: an error that is the first must be seen as a
+        rise from 0."""
+        found = self._waits.get(pool)
+        if found is None:
+            found = self._waits[pool] = self._registry.histogram("db_wait_seconds", pool)
+            for reason in ERRORS:
+                self._errors[pool, reason] = self._registry.value("db_errors_total", pool, reason)
+        return found
+
+    def _answer(self, route: str, method: str, status: int) -> tuple[Value, Histogram]:
+        found = self._answers[route, method, status] = (
+            self._registry.value("api_requests_total", route, method, str(status)),
+            self._registry.histogram("api_request_seconds", _group(route, method)),
+        )
+        return found
 
     def _named(self, app_id: UUID) -> str:
         return self._applications.get(app_id, OTHER)
