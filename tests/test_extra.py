@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Final
@@ -26,9 +27,14 @@ from tests.kit.patience import PATIENCE
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "src" / "angarium"
 EXTRAS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-INSTALLED: Final = packages_distributions()
 ALONE: Final = ("client", "outbox", "receiver", "testing")  # their integrations import what the user has
 PLACES: Final = {"embedded": ("store/embedded.py", "store/postmaster.py"), "graphql": ("api/dialects/",)}
+
+
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions of each importable name. Not on import: it looks at each installed file."""
+    return packages_distributions()
 
 
 def named(extra: str) -> set[str]:
@@ -47,7 +53,7 @@ def imports(file: Path) -> Iterator[str]:
         for module in modules:
             top = (module or "").partition(".")[0]
             if top not in sys.stdlib_module_names and top != "angarium":
-                (name,) = set(INSTALLED[top])
+                (name,) = set(installed()[top])
                 yield normal(name)
 
 
@@ -87,10 +93,12 @@ def needed(names: set[str]) -> set[str]:
 
 def modules(names: set[str]) -> list[str]:
     """The modules of distributions."""
-    return [one for one, found in INSTALLED.items() if not names.isdisjoint(map(normal, found))]
+    return [one for one, found in installed().items() if not names.isdisjoint(map(normal, found))]
 
 
-SERVICE: Final = modules((named("server") | named("embedded") | named("graphql")) - needed(named("cli")))
+@cache
+def service() -> list[str]:
+    return modules((named("server") | named("embedded") | named("graphql")) - needed(named("cli")))
 
 
 def test_without_the_command_line_it_says_what_to_install() -> None:
@@ -103,7 +111,7 @@ def test_without_the_service_every_command_that_calls_a_server_is_there() -> Non
     code = "from angarium.cli.main import app, Tree\nimport typer\ngroup = typer.main.get_command(app)\n"
     code += "shown = [name for name in group.commands if not group.commands[name].hidden]\n"
     code += "print(*(name for name in shown if Tree.places[name].load(name)))"
-    done = apart(code, *SERVICE)
+    done = apart(code, *service())
     assert done.stderr == ""
     assert done.stdout.split() == [name for name, place in Tree.places.items() if not place.service]
 
@@ -111,14 +119,14 @@ def test_without_the_service_every_command_that_calls_a_server_is_there() -> Non
 @pytest.mark.parametrize("command", [name for name, place in Tree.places.items() if place.service])
 def test_without_the_service_its_commands_say_what_to_install(command: str) -> None:
     code = f"from angarium.__main__ import main; sys.argv[1:] = ['{command}', '--help']; main()"
-    done = apart(code, *SERVICE)
+    done = apart(code, *service())
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f'angarium: `{command}` needs the service: pip install "angarium[server]"\n'
 
 
 @pytest.mark.parametrize("command", ["token create", "dead-letter list --database"])
 def test_without_the_service_a_verb_that_needs_it_says_what_to_install(command: str) -> None:
-    done = apart(f"from angarium.__main__ import main; sys.argv[1:] = {command.split()}; main()", *SERVICE)
+    done = apart(f"from angarium.__main__ import main; sys.argv[1:] = {command.split()}; main()", *service())
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("angarium: this needs the service (")
     assert 'pip install "angarium[server]"' in done.stderr

@@ -20,7 +20,7 @@ from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 from angarium import telemetry
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
-from tests.conftest import TEMPLATE, cloned
+from tests.conftest import TEMPLATE, Clones
 from tests.kit import chromium
 from tests.kit.schemas import find_tables
 from tests.portal.browser.history import History, history
@@ -70,15 +70,18 @@ async def main(folder: Path, products: tuple[str, ...]) -> None:
         await find_tables(owner)
         await owner.close()
         await migrate(server.url(TEMPLATE))
+        clones = Clones(server)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=chromium.find(), args=list(chromium.FLAGS)
             )
             for name in products:
                 (folder / name).mkdir(parents=True, exist_ok=True)
-                async with cloned(server, TEMPLATE) as url, history(url, name, MESSAGES) as day:
-                    await visit(browser, day, folder / name)
+                with clones.of(TEMPLATE) as url:
+                    async with history(url, name, MESSAGES) as day:
+                        await visit(browser, day, folder / name)
             await browser.close()
+        clones.close()
     finally:
         await server.stop()
         shutil.rmtree(directory, ignore_errors=True)

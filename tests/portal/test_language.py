@@ -21,8 +21,7 @@ from angarium.core.nouns import DisabledReason
 from angarium.portal.customer.code_sample import FRAMEWORKS
 from angarium.portal.kit import text
 from angarium.portal.kit.text import Text, catalogue
-from angarium.store.embedded import EmbeddedPostgres
-from tests.conftest import TEMPLATE, cloned
+from tests.conftest import TEMPLATE, Clones
 from tests.portal.browser.history import OWN_TYPES, History, history
 from tests.portal.browser.place import PLACES
 
@@ -80,9 +79,10 @@ def spoken() -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def day(postgres: EmbeddedPostgres, spoken: None) -> AsyncIterator[History]:
-    async with cloned(postgres, TEMPLATE) as url, history(url, "standard", MESSAGES) as found:
-        yield found
+async def day(clones: Clones, spoken: None) -> AsyncIterator[History]:
+    with clones.of(TEMPLATE) as url:
+        async with history(url, "standard", MESSAGES) as found:
+            yield found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

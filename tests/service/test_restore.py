@@ -32,9 +32,8 @@ from angarium.service.restore import Reconcile, Reconciled, Restore
 from angarium.service.token import Tokens
 from angarium.store import installation
 from angarium.store.database import Database
-from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.guard import Guard
-from tests.conftest import cloned
+from tests.conftest import Clones
 
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 RING: Final = Keyring([b"k" * 32])
@@ -83,7 +82,7 @@ async def endpoint_of(cases: UseCases, app: Any, number: int) -> str:
 
 
 async def test_what_must_not_be_undone_is_repeated_and_what_cannot_be_is_named(
-    postgres: EmbeddedPostgres, database_url: str
+    clones: Clones, database_url: str
 ) -> None:
     async with opened(database_url) as before:
         app, other, erased = [
@@ -98,7 +97,7 @@ async def test_what_must_not_be_undone_is_repeated_and_what_cannot_be_is_named(
         kept, organization = (before.token.for_organization(ORG) for _ in range(2))
         link, old_link = (before.token.for_application(ORG, app.id) for _ in range(2))
     name = database_url.partition("?")[0].rpartition("/")[2]
-    async with cloned(postgres, name) as restored_url:
+    with clones.of(name) as restored_url:
         async with opened(database_url) as after:
             key = await after.key.verify(new.key)
             await after.token.organization.refuse(ORG, after.token.verify(organization).digest, 2e9)

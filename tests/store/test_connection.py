@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -234,3 +235,30 @@ async def test_postgresql_times_out_before_the_client_does(database: Database) -
             " current_setting('idle_in_transaction_session_timeout')"
         )
     assert list(found) == ["10s", "25s", "1min"]
+
+
+async def test_postgresqls_own_types_are_asked_for_once_and_others_by_each_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[int]] = []
+    ask = asyncpg.Connection._introspect_types
+
+    async def noting(self: asyncpg.Connection, oids: set[int], timeout: float | None) -> object:
+        asked.append(set(oids))
+        return await ask(self, oids, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", noting)
+    monkeypatch.setattr(opening, "_own_types", {})
+    pair = UUID(int=1), UUID(int=2)
+    for number in range(3):
+        connection = await Connector(database_url, statement_timeout=None)()
+        try:
+            if number == 0:
+                await connection.execute("create type mood as enum ('well')")
+            assert await connection.fetchval("select $1::uuid[]", pair) == list(pair)
+            assert await connection.fetchval("select array[1, 2]::smallint[]") == [1, 2]
+            assert await connection.fetchval("select array['well']::mood[]") == ["well"]
+        finally:
+            await connection.close()
+    assert len(asked) == 2 + 3
+    assert sum(max(oids) < 10_000 for oids in asked) == 2

@@ -22,7 +22,7 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -49,6 +49,9 @@ _WATCH: Final = {
     "TCP_USER_TIMEOUT": (socket.IPPROTO_TCP, GONE_AFTER * 1000),
 }
 """Socket options that detect a server that is gone. Not every system supports all of them."""
+
+_OWN_OIDS: Final = 10_000  # lower oids are PostgreSQL's own, and never change
+_own_types: Final[dict[frozenset[int], Any]] = {}  # asyncpg's descriptions of them
 
 _URL: Final = re.compile(r"(?P<scheme>\w+://)(?P<place>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
 
@@ -112,6 +115,17 @@ class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
         # not immediately: asyncpg still reports the error on this connection
         self._loop.call_soon(self.terminate)
+
+    async def _introspect_types(self, typeoids: Collection[int], timeout: float | None) -> Any:
+        """asyncpg calls this on each connection for types that are new to it, such as arrays, which takes
+        PostgreSQL longer than most statements. Its own types are the same everywhere, so the answer is
+        kept."""
+        kept = _own_types.get(asked := frozenset(typeoids))
+        if kept is None:
+            kept = await super()._introspect_types(typeoids, timeout)
+            if max(asked) < _OWN_OIDS:
+                _own_types[asked] = kept
+        return kept
 
     @property
     def outdated(self) -> bool:

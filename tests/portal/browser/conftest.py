@@ -15,8 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
-from angarium.store.embedded import EmbeddedPostgres
-from tests.conftest import TEMPLATE, cloned
+from tests.conftest import TEMPLATE, Clones
 from tests.kit import chromium
 from tests.kit.patience import PATIENCE
 from tests.portal.browser.served import Served, served
@@ -53,14 +52,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def start(postgres: EmbeddedPostgres) -> AsyncIterator[Start]:
+async def start(clones: Clones) -> AsyncIterator[Start]:
     """Starts the server of a product, once for all tests. It tries once more after a tenth of a second."""
     running: dict[str, Served] = {}
     async with AsyncExitStack() as stack:
 
         async def start(product: str) -> Served:
             if product not in running:
-                url = await stack.enter_async_context(cloned(postgres, TEMPLATE))
+                url = stack.enter_context(clones.of(TEMPLATE))
                 server = served(url, product, retries="100ms", jitter=(0.0, 0.0))
                 running[product] = await stack.enter_async_context(server)
             return running[product]

@@ -9,8 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from angarium.store.embedded import EmbeddedPostgres
-from tests.conftest import TEMPLATE, cloned
+from tests.conftest import TEMPLATE, Clones
 from tests.portal.browser.axe import COLOUR, SPACE, violations
 from tests.portal.browser.conftest import DEADLINE, DESKTOP, PHONE
 from tests.portal.browser.history import History, history
@@ -57,16 +56,15 @@ class Reader:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def reader(
-    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, browser: Browser
-) -> AsyncIterator[Reader]:
+async def reader(request: pytest.FixtureRequest, clones: Clones, browser: Browser) -> AsyncIterator[Reader]:
     """The parameter names the product."""
-    async with cloned(postgres, TEMPLATE) as url, history(url, request.param, MESSAGES) as day:
-        watch = Watch(day.site.url)
-        page, plain = [await _opened(browser, day, watch, scripts) for scripts in (True, False)]
-        yield Reader(day, page, plain, watch)
-        await page.context.close()
-        await plain.context.close()
+    with clones.of(TEMPLATE) as url:
+        async with history(url, request.param, MESSAGES) as day:
+            watch = Watch(day.site.url)
+            page, plain = [await _opened(browser, day, watch, scripts) for scripts in (True, False)]
+            yield Reader(day, page, plain, watch)
+            await page.context.close()
+            await plain.context.close()
 
 
 async def _opened(browser: Browser, day: History, watch: Watch, scripts: bool) -> Page:
