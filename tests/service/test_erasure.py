@@ -30,8 +30,9 @@ from angarium.service.idempotency import KeyClaim
 from angarium.service.intake import Intake
 from angarium.service.product import Products
 from angarium.service.services import Services
-from angarium.store import alert, background_task, complete, erase, hourly_stats
+from angarium.store import alert, api_key, background_task, complete, erase, hourly_stats
 from angarium.store.background_task import BackgroundTask
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.erase import LAST, TABLES
 from tests.kit.at_work import services_of
@@ -332,6 +333,52 @@ async def test_the_erasure_waits_for_a_transaction_that_saw_the_application(worl
     data = await finished(world, task)
     assert data["rows"]["sandbox_counter"] == 1
     assert await world.fetch("select from sandbox_counter") == []
+
+
+async def register(services: Services, app_id: UUID, name: str) -> None:
+    keys = services.api_key
+    shown = keys.draw("wk_", with_secret=False)
+    await keys.register(shown, org_id=ORG, app_id=app_id, scope="a", name=name)
+
+
+async def test_no_key_is_created_for_an_application_that_is_erased_at_that_moment(world: World) -> None:
+    """The caller found the application before; its key comes when the application is marked, or is gone."""
+    app, services = await world.application(), idle(world)
+    task = await services.erasure.application(ORG, ids.text(ids.APPLICATION, app.id))
+    with pytest.raises(NotFound):
+        await register(services, app.id, "marked")
+    assert "control.api_key" not in (await finished(world, task))["rows"]
+    with pytest.raises(NotFound):
+        await register(services, app.id, "gone")
+    assert await world.fetch("select from api_key") == []
+    assert await world.fetch("select from all_audit where action = 'api_key.made'") == []
+
+
+async def test_an_erasure_waits_for_a_key_that_is_being_created_and_deletes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, services = await world.application(), idle(world)
+    held, go_on, create = asyncio.Event(), asyncio.Event(), api_key.create
+
+    async def slow(connection: Connection, *key: Any) -> bool:
+        held.set()
+        await go_on.wait()
+        return await create(connection, *key)
+
+    monkeypatch.setattr(api_key, "create", slow)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(register(services, app.id, "late"))
+        await held.wait()
+        erasing = group.create_task(services.erasure.application(ORG, ids.text(ids.APPLICATION, app.id)))
+
+        async def waits() -> bool:
+            query = "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%placement%'"
+            return bool(await world.fetch(f"{query} and datname = current_database()"))
+
+        await until(waits, "the erasure waits for the key")
+        go_on.set()
+    assert (await finished(world, erasing.result()))["rows"]["control.api_key"] == 1
+    assert await world.fetch("select from api_key") == []
 
 
 async def test_any_process_continues_after_each_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ class ApiKeys(UseCase):
         """Store the key. Registering the same key again changes only its application.
 
         If a living key of the application has the name, the new one gets a number. `unique`: it raises
-        Conflict instead.
+        Conflict instead. Raises NotFound if the application was deleted meanwhile.
         """
         now = self._clock.now()
         async with self._database.transaction() as connection:

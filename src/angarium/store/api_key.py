@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from angarium.core.claims import ParentCredential
+from angarium.core.errors import NotFound
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
@@ -63,8 +64,10 @@ async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
 
 
 async def names(connection: Connection, org_id: str, app_id: UUID) -> set[str]:
-    """The names of the application's living keys. Others that need them wait until this transaction ends."""
-    await queries.api_key_hold(connection, app_id=app_id)
+    """The names of the application's living keys. Others that need them, and what deletes the application, wait
+    until this transaction ends. Raises NotFound if it was deleted."""
+    if await queries.api_key_hold(connection, app_id=app_id) is None:
+        raise NotFound()
     rows = queries.api_key_names(connection, org_id=org_id, app_id=app_id)
     return {row["name"] async for row in rows}
 

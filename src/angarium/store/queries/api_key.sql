@@ -7,7 +7,7 @@ where api_key.org_id = excluded.org_id and api_key.app_id is distinct from exclu
 returning id;
 
 -- name: api_key_hold$
--- Lock an application while a key with a new name is created for it.
+-- Lock an application while a key is created for it, so that it cannot be deleted or erased. No row if it is.
 select app_id from control.placement where app_id = :app_id for update;
 
 -- name: api_key_names
