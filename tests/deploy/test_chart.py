@@ -27,9 +27,10 @@ from tests.deploy.chart import (
     rendered,
     run,
 )  # fmt: skip
-from tests.deploy.meaning import command_fault, load, refusal, setting_faults
+from tests.deploy.meaning import DEPLOY, command_fault, load, refusal, setting_faults
 from tests.deploy.ops import PATHS
 
+MONITORING = DEPLOY / "monitoring"
 BY_NAME = {path.name.removesuffix("-values.yaml"): path for path in VARIANTS}
 
 
@@ -121,6 +122,50 @@ def test_the_monitor_scrapes_a_path_of_the_listener() -> None:
     assert [one["name"] for one in service["spec"]["ports"]] == [endpoint["port"]]
 
 
+def rules(**values: Any) -> list[Any]:
+    (one,) = of_kind(rendered(**values), "PrometheusRule")
+    return list(one["spec"]["groups"])
+
+
+def test_the_rules_are_those_of_the_monitoring_files_and_others_are_added() -> None:
+    shipped = load(MONITORING / "alerts.yml")["groups"]
+    assert rules(prometheusRule__enabled=True) == shipped
+    own = [{"name": "own", "rules": [{"alert": "Own", "expr": "absent(up)"}]}]
+    assert rules(prometheusRule={"enabled": True, "groups": own}) == shipped + own
+    assert rules(prometheusRule={"enabled": True, "shipped": False, "groups": own}) == own
+
+
+def test_the_links_of_the_rules_lead_to_the_runbook_that_the_values_name() -> None:
+    wiki = "https://wiki.example.com/webhooks"
+    named, shipped = (
+        rules(prometheusRule={"enabled": True, "runbookUrl": wiki}),
+        rules(prometheusRule__enabled=True),
+    )
+    for mine, theirs in zip(alerts(named), alerts(shipped), strict=True):
+        anchor = theirs["annotations"]["runbook_url"].partition("#")[2]
+        assert mine["annotations"]["runbook_url"] == f"{wiki}#{anchor}"
+        assert mine["annotations"]["summary"] == theirs["annotations"]["summary"]
+
+
+def alerts(groups: list[Any]) -> list[Any]:
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def test_the_dashboard_is_that_of_the_monitoring_files_where_the_sidecar_of_grafana_looks() -> None:
+    (one,) = of_kind(rendered(BY_NAME["monitoring"]), "ConfigMap")
+    assert one["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert one["metadata"]["annotations"] == {"grafana_folder": "Webhooks"}
+    (text,) = one["data"].values()
+    assert text == (MONITORING / "dashboard.json").read_text().strip()
+    assert len(text) < 1024 * 1024  # what a ConfigMap holds
+
+
+def test_a_packaged_chart_has_the_files_themselves(tmp_path: Path) -> None:
+    run("package", str(CHART), "--destination", str(tmp_path))
+    (archive,) = tmp_path.glob("*.tgz")
+    assert rendered(BY_NAME["monitoring"], chart=archive) == rendered(BY_NAME["monitoring"])
+
+
 def test_every_pod_is_what_the_restricted_standard_asks_for(variant: list[Resource]) -> None:
     for pod in pods(variant):
         context = pod["spec"]["securityContext"]
@@ -171,7 +216,7 @@ ALWAYS = ["Deployment", "Service", "Service", "ServiceAccount"]
         ("autoscaling", ["Deployment", "HorizontalPodAutoscaler"]),
         ("ingress", ["PodDisruptionBudget", "Ingress"]),
         ("gateway", ["PodDisruptionBudget", "HTTPRoute"]),
-        ("monitoring", ["PodDisruptionBudget", "ServiceMonitor", "PrometheusRule"]),
+        ("monitoring", ["PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "ConfigMap"]),
         ("full", ["PodDisruptionBudget", "Job", "NetworkPolicy"]),
     ],
 )
@@ -246,7 +291,12 @@ def test_requests_are_taken_as_long_as_the_values_say_before_a_pod_ends() -> Non
         ({"database__existingSecret": ""}, "/database/existingSecret"),
         ({"ingress__enabled": True}, "ingress.hosts: name at least one host"),
         ({"gateway__enabled": True}, "gateway.parentRefs: name the Gateway"),
-        ({"prometheusRule__enabled": True}, "prometheusRule.groups: give the rules"),
+        (
+            {"prometheusRule__enabled": True, "prometheusRule__shipped": False},
+            "prometheusRule.groups: give the rules",
+        ),
+        ({"prometheusRule__runbookUrl": "wiki"}, "/prometheusRule/runbookUrl"),
+        ({"dashboard": {"enabled": True, "labels": {"grafana_dashboard": None}}}, "/dashboard/labels"),
         ({"networkPolicy__enabled": True}, "networkPolicy.database: name the peers of the database"),
     ],
 )
