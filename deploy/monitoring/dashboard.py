@@ -191,6 +191,14 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
                 ),
             ),
         ),
+        Panel(
+            "After a restore",
+            COUNT,
+            (
+                value("restore_held", "max", legend="held"),
+                value("restore_pace_deliveries", "max", legend="deliveries a second"),
+            ),
+        ),
         Panel("Background tasks", COUNT, (value("tasks_running", "max", legend="running"),)),
     ),
     "Processes": (

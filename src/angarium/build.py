@@ -161,6 +161,7 @@ async def running(
         vitals.done(StartStep.CONNECTION)
         vitals.watch(Link.ENGINE, lambda: engine.answered_at, ask=engine.time, fresh=engine.fresh_time)
         vitals.watch_schema(partial(_misfit, engine))
+        vitals.watch_restore(lambda: guard.restore)
         # the embedded PostgreSQL shares the clock of this host
         reference = host_time if settings.database_url is None else engine.time
         clock.anchor(await reference())
@@ -188,6 +189,7 @@ async def running(
             clock.on_jump(dispatcher.clock_jumped)
         if measurement is not None:
             measurement.watch_pools([engine])
+            measurement.watch_restore(lambda: (guard.hold is not None, guard.pace))
             measurement.start(stack, engine, clock, timedelta(seconds=settings.history))
         keys = Keys(settings, ring)
         if on_hangup is not None:

@@ -49,6 +49,7 @@ class Vitals:
         self._watched: dict[Link, _Watched] = {}
         self._schema: Callable[[], Awaitable[str | None]] | None = None
         self._misfit: str | None = None
+        self._restore: Callable[[], str | None] = lambda: None
         self.serving = False
         self.draining = False
 
@@ -70,6 +71,10 @@ class Vitals:
     def watch_schema(self, misfit: Callable[[], Awaitable[str | None]]) -> None:
         """`misfit` says why the schema does not fit, and raises an error if the database does not answer."""
         self._schema = misfit
+
+    def watch_restore(self, restore: Callable[[], str | None]) -> None:
+        """`restore` says what a restore of the database means for this process now."""
+        self._restore = restore
 
     def forget(self) -> None:
         """Watch nothing any more: connections and parts end on purpose."""
@@ -93,6 +98,7 @@ class Vitals:
                 if one.stuck_since is not None
             },
             misfit=self._misfit,
+            restore=self._restore(),
         )
 
     @contextlib.asynccontextmanager

@@ -55,6 +55,7 @@ def test_a_process_that_works_passes_every_probe(probe: Probe) -> None:
         (Probe.READINESS, {"serving": False}, ["started"]),
         (Probe.READINESS, {"draining": True}, ["draining"]),
         (Probe.READINESS, {"misfit": "the schema is old"}, ["schema"]),
+        (Probe.READINESS, {"restore": "Held."}, []),
         (Probe.READINESS, {"stuck": {Link.POOL: BROKEN_LIMIT}}, ["pool"]),
         (Probe.READINESS, {"stuck": {Link.ENGINE: BROKEN_LIMIT}}, ["engine-pool"]),
         (Probe.READINESS, {"stuck": {Link.POOL: BROKEN_LIMIT - 0.1}}, []),
@@ -102,6 +103,17 @@ def test_a_supervisor_is_ready_while_one_of_its_children_is() -> None:
     assert failing(answer_of_all(Probe.READINESS, facts(draining=True), [WELL])) == ["draining"]
 
 
+def test_readiness_says_that_a_restored_database_is_held_of_one_process_and_of_all() -> None:
+    def reason(found: ProbeAnswer) -> str:
+        return next(check.reason for check in found.checks if check.name == "restore")
+
+    assert reason(answer(Probe.READINESS, WELL)) == "The database is not held after a restore."
+    held = facts(restore="Nothing is sent.")
+    assert reason(answer(Probe.READINESS, held)) == "Nothing is sent."
+    assert reason(answer_of_all(Probe.READINESS, WELL, [WELL, held])) == "Nothing is sent."
+    assert reason(answer_of_all(Probe.READINESS, held, [WELL])) == "The database is not held after a restore."
+
+
 def test_a_supervisor_has_started_when_a_child_has_connected() -> None:
     own = Facts(done=frozenset(StartStep) - {StartStep.CONNECTION})
     assert failing(answer_of_all(Probe.STARTUP, own, [Facts(), Facts()])) == ["connection"]
@@ -117,5 +129,5 @@ def test_every_check_has_advice_and_every_probe_a_purpose() -> None:
 
 
 def test_facts_survive_the_way_to_the_supervisor() -> None:
-    sent = facts(stuck={Link.POOL: 3.0}, ended=("Loader",), misfit="it is old")
+    sent = facts(stuck={Link.POOL: 3.0}, ended=("Loader",), misfit="it is old", restore="Held.")
     assert msgspec.json.decode(msgspec.json.encode(sent), type=Facts) == sent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -11,10 +12,12 @@ import pytest
 
 from angarium.core.probe import Probe
 from angarium.store.embedded import EmbeddedPostgres
-from tests.faults.harness import Client, client, servers
+from tests.faults.harness import KEY, SECRET, Client, client, servers
 from tests.faults.proxy import Proxy
+from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Held, Receiver
+from tests.kit.scrape import scrape
 from tests.server.probing import Probed, launched
 from tests.test_vitals import away
 
@@ -35,9 +38,43 @@ async def test_a_server_of_every_role_answers_each_probe(
         assert checks[Probe.STARTUP] == {"settings", "secrets", "schema", "connection"}
         links = {"engine-pool"}
         links |= {"pool"} if role != "dispatch" else set()
-        assert checks[Probe.READINESS] == {"started", "draining", "schema"} | links
+        assert checks[Probe.READINESS] == {"started", "draining", "schema", "restore"} | links
         links |= {"locks"} if role != "api" else set()
         assert checks[Probe.LIVENESS] == {"event-loop", "parts"} | links
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_readiness_and_metrics_show_a_restored_database_that_is_held(
+    directory: Path, database_url: str, processes: str
+) -> None:
+    def restore(*words: str) -> None:
+        variables = {
+            "ANGARIUM_DATABASE_URL": database_url, "ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY
+        }  # fmt: skip
+        done = run("restore", *words, "--yes", **variables)
+        assert done.returncode == 0, done.stderr
+
+    async def tells(probed: Probed, reason: str, held: int, pace: int) -> bool:
+        status, found = await probed.ask(Probe.READINESS)
+        (check,) = (one for one in found["checks"] if one["name"] == "restore")
+        assert (status, check["ok"]) == (200, True)
+        seen = await scrape(probed.ops)
+        gauges = seen.get("restore_held"), seen.get("restore_pace_deliveries")
+        return (check["reason"], *gauges) == (reason, held, pace)
+
+    at = datetime.now(UTC).replace(microsecond=0)
+    await asyncio.to_thread(restore, "begin", "--at", at.isoformat())
+    async with servers(directory) as started:
+        probed = launched(started, database_url, "--processes", processes)
+        await probed.until_ready()
+        held = (
+            f"The database was restored to {at.isoformat()} and is held: nothing is sent, and no messages "
+            "are accepted, until `angarium restore release`."
+        )
+        await until(lambda: tells(probed, held, 1, 0), "it shows the hold")
+        await asyncio.to_thread(restore, "release", "--rate", "7")
+        paced = "After a restore, all processes together start at most 7 deliveries a second."
+        await until(lambda: tells(probed, paced, 0, 7), "it shows the pace")
 
 
 async def test_the_start_is_visible_while_it_waits_for_the_database(

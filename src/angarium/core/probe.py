@@ -4,7 +4,8 @@
 - Liveness: a restart would help. It never depends on the database. A connection counts as stuck only while a
   fresh one works.
 - Readiness: this process can take requests. It fails for faults of this process only: if it failed while the
-  database is unavailable, no process would be ready, and clients would get no response at all.
+  database is unavailable, no process would be ready, and clients would get no response at all. For the same
+  reason it does not fail while a restored database is held, but says so.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `beat_age`: seconds since its event loop turned. `ended`: parts that ended, though the process continues.
     `links`: the connections that it uses. `stuck`: those that make no progress although a fresh one works,
-    and for how many seconds. `misfit`: why the schema does not fit this release.
+    and for how many seconds. `misfit`: why the schema does not fit this release. `restore`: what a restore of
+    the database means for this process now, as a sentence.
     """
 
     done: frozenset[StartStep] = frozenset()
@@ -66,6 +68,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended: tuple[str, ...] = ()
     stuck: Mapping[Link, float] = {}
     misfit: str | None = None
+    restore: str | None = None
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,7 +120,7 @@ def answer_of_all(probe: Probe, own: Facts, children: Sequence[Facts]) -> ProbeA
     if probe is Probe.STARTUP:
         connected = [facts.done & {StartStep.CONNECTION} for facts in children]
         return answer(probe, msgspec.structs.replace(own, done=own.done.union(*connected)))
-    checks = [_draining(own), _processes(children)]
+    checks = [_draining(own), _restore(*children), _processes(children)]
     return ProbeAnswer(probe, all(check.ok for check in checks), checks)
 
 
@@ -152,6 +155,7 @@ def _readiness(facts: Facts) -> list[Check]:
         Check("started", facts.serving, serving),
         _draining(facts),
         Check("schema", facts.misfit is None, fits),
+        _restore(facts),
         *(_link(link, facts, BROKEN_LIMIT) for link in facts.links if link is not Link.LOCKS),
     ]
 
@@ -159,6 +163,11 @@ def _readiness(facts: Facts) -> list[Check]:
 def _draining(facts: Facts) -> Check:
     reason = "The process is stopping." if facts.draining else "The process is not stopping."
     return Check("draining", not facts.draining, reason)
+
+
+def _restore(*processes: Facts) -> Check:
+    said = next((facts.restore for facts in processes if facts.restore is not None), None)
+    return Check("restore", True, said or "The database is not held after a restore.")
 
 
 def _link(link: Link, facts: Facts, limit: float) -> Check:
@@ -257,6 +266,10 @@ ADVICE: Final = {
     "draining": Advice(
         "The process got SIGTERM. It finishes what is in flight and exits.",
         "Wait. It exits within ANGARIUM_STOP_TIMEOUT.",
+    ),
+    "restore": Advice(
+        "The database was restored to an earlier time. This check never fails.",
+        "Continue with the steps of `angarium restore`: reconcile, apply, release.",
     ),
     "processes": Advice(
         "None of the child processes can take requests.",

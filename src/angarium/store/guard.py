@@ -69,6 +69,19 @@ class Guard:
             return FaultHold(RESTORING, self.hold.since.timestamp())
         return None if self.pace is None else FaultHold(RESTORING, self._paced_since)
 
+    @property
+    def restore(self) -> str | None:
+        """What a restore of the database means now, as a sentence for operators."""
+        if self.hold is not None:
+            accepts = "messages are accepted" if self.hold.accepting else "no messages are accepted"
+            return (
+                f"The database was restored to {self.hold.restored_to.isoformat()} and is held: nothing is "
+                f"sent, and {accepts}, until `angarium restore release`."
+            )
+        if self.pace is not None:
+            return f"After a restore, all processes together start at most {self.pace} deliveries a second."
+        return None
+
     def doubt(self) -> None:
         """A statement failed because of the schema: look now."""
         self._doubt.set()

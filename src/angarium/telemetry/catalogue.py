@@ -196,6 +196,16 @@ SECTIONS: Final = {
         ),
         _gauge("database_bytes", "Size of the database.", across=Across.MAX),
         _gauge(
+            "restore_held",
+            "1 while a restored database is held, so that nothing is sent; otherwise 0.",
+            across=Across.MAX,
+        ),
+        _gauge(
+            "restore_pace_deliveries",
+            "Deliveries a second that all processes together may start after a restore; 0 without a limit.",
+            across=Across.MAX,
+        ),
+        _gauge(
             "database_xid_age",
             "Transactions since the oldest row was frozen. Far above autovacuum_freeze_max_age, autovacuum "
             "does not keep up.",

@@ -75,6 +75,18 @@ def intake_gauges(registry: Registry, queued: Callable[[], tuple[int, int]]) -> 
     return update
 
 
+def restore_gauges(registry: Registry, state: Callable[[], tuple[bool, int | None]]) -> Callable[[], None]:
+    """Whether a restored database is held, and the pace of deliveries after a restore."""
+    held, pace = registry.value("restore_held"), registry.value("restore_pace_deliveries")
+
+    def update() -> None:
+        now_held, now_pace = state()
+        held.set(now_held)
+        pace.set(now_pace or 0)
+
+    return update
+
+
 def dispatch_gauges(
     registry: Registry, state: Callable[[], DispatcherState], faults: Sequence[str]
 ) -> Callable[[], None]:

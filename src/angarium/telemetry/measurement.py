@@ -43,6 +43,9 @@ class Measurement:
     def watch_intake(self, queued: Callable[[], tuple[int, int]]) -> None:
         self.registry.before_snapshot(gauges.intake_gauges(self.registry, queued))
 
+    def watch_restore(self, state: Callable[[], tuple[bool, int | None]]) -> None:
+        self.registry.before_snapshot(gauges.restore_gauges(self.registry, state))
+
     def watch_dispatcher(self, state: Callable[[], DispatcherState], leads: Callable[[], bool]) -> None:
         """`leads`: whether it does the maintenance."""
         self._leads = leads
