@@ -63,7 +63,8 @@ settings.load_profile("tests")
 # begun first, so that nothing is waited for at the end when files are shared out among processes
 LONGEST = (
     "faults/test_storm.py", "server/test_probe.py", "faults/test_rolling.py",
-    "e2e/test_fuzz.py", "portal/browser/test_story.py", "faults/test_recover.py",
+    "e2e/test_fuzz.py", "monitoring/test_dashboard.py", "faults/test_upgrade.py", "e2e/test_error.py",
+    "portal/browser/test_story.py", "faults/test_recover.py",
     "cli/test_serve.py", "cli/test_dev.py", "faults/test_overload.py", "cli/test_profile.py",
     "portal/browser/test_page.py", "core/test_lane_simulation.py", "faults/test_share.py",
     "faults/test_neighbour.py", "faults/test_owner.py", "faults/test_stop.py", "faults/test_kill.py",

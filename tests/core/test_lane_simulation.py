@@ -40,7 +40,7 @@ from angarium.core.schedule import Schedule
 
 LOOK_EVERY: Final = 15.0
 END: Final = 200_000.0  # virtual seconds by which everything must have ended
-SCHEDULES: Final = int(os.environ.get("ANGARIUM_TEST_SCHEDULES", "4000"))
+SCHEDULES: Final = int(os.environ.get("ANGARIUM_TEST_SCHEDULES", "1500"))
 SPREADS: Final = (1, SLACK // 60, SLACK // 4, 3 * SLACK)
 PARTS: Final = 4  # of them, so that both cores have some
 ARRIVED: Final = AttemptResult(200, None, None, None, 1)
