@@ -220,6 +220,7 @@ async def running(
             guard=guard,
             pool_name="api",
             events=events,
+            planned=True,
         )
         stack.push_async_callback(database.close)
         vitals.watch(Link.POOL, lambda: database.answered_at, ask=database.time, fresh=database.fresh_time)
@@ -348,6 +349,7 @@ async def _replica(
         direct_url=settings.direct_url and settings.replica_url,
         prepared=settings.database_prepared_statements,
         standby=True,
+        planned=True,
     )
     replica = Replica(database, standby, clock, lag=settings.database_replica_lag)
     replica.start()

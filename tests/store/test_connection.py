@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.store import application
 from angarium.store import connection as opening
 from angarium.store import database as pooling
 from angarium.store.connection import Connector, StoreConnection
@@ -262,3 +263,21 @@ async def test_postgresqls_own_types_are_asked_for_once_and_others_by_each_conne
             await connection.close()
     assert len(asked) == 2 + 3
     assert sum(max(oids) < 10_000 for oids in asked) == 2
+
+
+@pytest.mark.parametrize("planned", [True, False])
+async def test_a_pool_for_pages_plans_each_statement_for_its_values(database_url: str, planned: bool) -> None:
+    database = await Database.connect(database_url, size=1, planned=planned)
+    try:
+        for _ in range(8):
+            async with database.connection() as connection:
+                await application.find(connection, "org_a", "acme")
+        async with database.connection() as connection:
+            row = await connection.fetchrow(
+                "select generic_plans, custom_plans from pg_prepared_statements"
+                " where statement like '%angarium_1.application%' and statement not like '%pg_prepared%'"
+            )
+    finally:
+        await database.close()
+    assert row["generic_plans"] == (0 if planned else 3)
+    assert row["custom_plans"] == (8 if planned else 5)
