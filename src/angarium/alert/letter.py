@@ -1,23 +1,26 @@
 """Composes what an alert says, independent of whether it becomes a mail or a call of a webhook.
 
 It names endpoints, failures and what to do, never payloads, secrets or whole URLs. Names that customers chose
-are made one line.
+are made one line. The texts are plain text in `en.toml`, by id; code that makes HTML of them escapes them.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
-from angarium.alert.text import t
 from angarium.core import ids
 from angarium.core.alert import AlertKind, Digest, Entry, Sum
 from angarium.core.contact import one_line
 from angarium.core.failure import kind_of
 from angarium.core.nouns import DisabledReason
 
+_TEXTS: Final = Path(__file__).with_name("en.toml")
 _KEYS: Final = {
     AlertKind.DISABLED: "disabled",
     AlertKind.FAILING: "failing",
@@ -69,16 +72,16 @@ def confirmation(product: str, application: str, url: str) -> Letter:
     """Asks the owner of an address whether it may get alerts."""
     product, application = one_line(product), one_line(application)
     return Letter(
-        t("subject.confirm", application=application),
-        (t("lead.confirm", product=product, application=application),),
-        action=LetterLink(t("action.confirm"), url),
-        after=(t("lead.confirm_ignore"),),
+        _t("subject.confirm", application=application),
+        (_t("lead.confirm", product=product, application=application),),
+        action=LetterLink(_t("action.confirm"), url),
+        after=(_t("lead.confirm_ignore"),),
     )
 
 
 def trial() -> Letter:
     """A test, for an operator."""
-    return Letter(t("subject.test"), (t("lead.test"),))
+    return Letter(_t("subject.test"), (_t("lead.test"),))
 
 
 def for_contact(digest: Digest, prefix: str, unsubscribe: str, portal: str | None) -> Letter:
@@ -88,14 +91,14 @@ def for_contact(digest: Digest, prefix: str, unsubscribe: str, portal: str | Non
     """
     application = one_line(digest.entries[0].application)
     return Letter(
-        t("subject.of", what=_subject(digest), application=application),
-        (t("lead.contact", application=application),),
-        _groups(digest, lambda one: t("entry.named", name=one_line(one.name), ref=_ref(one, prefix))),
-        None if portal is None else LetterLink(t("action.portal"), portal),
+        _t("subject.of", what=_subject(digest), application=application),
+        (_t("lead.contact", application=application),),
+        _groups(digest, lambda one: _t("entry.named", name=one_line(one.name), ref=_ref(one, prefix))),
+        None if portal is None else LetterLink(_t("action.portal"), portal),
         footer=(
-            t("footer.why", application=application),
-            t("footer.digest"),
-            LetterLink(t("footer.unsubscribe"), unsubscribe),
+            _t("footer.why", application=application),
+            _t("footer.digest"),
+            LetterLink(_t("footer.unsubscribe"), unsubscribe),
         ),
         unsubscribe=unsubscribe,
     )
@@ -106,21 +109,21 @@ def for_operator(digest: Digest, admin: str | None) -> Letter:
     names = {one_line(one.application) for one in digest.entries}
     subject = _subject(digest)
     if len(names) == 1:
-        subject = t("subject.of", what=subject, application=names.pop())
+        subject = _t("subject.of", what=subject, application=names.pop())
     return Letter(
         subject,
-        (t("lead.operator"),),
+        (_t("lead.operator"),),
         _groups(
             digest,
-            lambda one: t(
+            lambda one: _t(
                 "entry.owned",
                 application=one_line(one.application),
                 name=one_line(one.name),
                 ref=_ref(one, ids.ENDPOINT),
             ),
         ),
-        None if admin is None else LetterLink(t("action.admin"), admin),
-        footer=(t("footer.operator"), t("footer.digest")),
+        None if admin is None else LetterLink(_t("action.admin"), admin),
+        footer=(_t("footer.operator"), _t("footer.digest")),
     )
 
 
@@ -132,7 +135,7 @@ def _subject(digest: Digest) -> str:
     """The most severe kind, with its count."""
     kind = next(kind for kind in _KEYS if kind in digest.sums)
     found = digest.sums[kind]
-    return t(f"subject.{_KEYS[kind]}", found.count if kind is AlertKind.EXHAUSTED else found.endpoints)
+    return _t(f"subject.{_KEYS[kind]}", found.count if kind is AlertKind.EXHAUSTED else found.endpoints)
 
 
 def _groups(digest: Digest, title: Callable[[Entry], str]) -> tuple[Group, ...]:
@@ -148,10 +151,10 @@ def _each(
             continue
         rest = sums[kind].endpoints - len(named)
         yield Group(
-            t(f"group.{key}", sums[kind].endpoints),
-            t(f"step.{key}"),
+            _t(f"group.{key}", sums[kind].endpoints),
+            _t(f"step.{key}"),
             tuple(LetterItem(title(one), tuple(_lines(one))) for one in named),
-            t("group.more", rest) if rest > 0 else None,
+            _t("group.more", rest) if rest > 0 else None,
         )
 
 
@@ -159,15 +162,32 @@ def _lines(entry: Entry) -> Iterator[str]:
     first, last = (
         f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (entry.first_at, entry.last_at)
     )
-    when = t("entry.time", first=first) if first == last else t("entry.times", first=first, last=last)
+    when = _t("entry.time", first=first) if first == last else _t("entry.times", first=first, last=last)
     if entry.kind is AlertKind.EXHAUSTED:
-        when = f"{t('entry.messages', entry.count)}, {when}"
+        when = f"{_t('entry.messages', entry.count)}, {when}"
     yield when
     if entry.code is None:
         return
     if entry.kind is AlertKind.DISABLED:
         if entry.code in _REASONS:
-            yield t(f"reason.{entry.code}")
+            yield _t(f"reason.{entry.code}")
         return
     kind = kind_of(entry.code)
-    yield t("entry.failure", title=kind.title, advice=kind.advice)
+    yield _t("entry.failure", title=kind.title, advice=kind.advice)
+
+
+@cache
+def _texts() -> dict[str, Any]:
+    """The texts by section and name."""
+    return tomllib.loads(_TEXTS.read_text("utf-8"))
+
+
+def _t(name: str, /, count: int | None = None, **values: object) -> str:
+    """The text with this id. `count` chooses its form and is one of its values, with grouped digits."""
+    section, _, key = name.partition(".")
+    found = _texts()[section][key]
+    if count is not None:
+        values["count"] = f"{count:,}"
+        found = found["one" if count == 1 else "other"]
+    assert isinstance(found, str), f"{name} needs a count"
+    return found.format(**values)

@@ -77,14 +77,14 @@ def export(server: Remote) -> None:
 
     $ angarium export
     """
-    from angarium.cli.configuration import current, state, written
+    from angarium.cli.configuration import current, state, text
     from angarium.cli.configuration.carry_out import public
 
     found = current.everything(server.client)
     for path, item in found.state.items.items():
         found.state.add(item.noun, path, _exported(item.fields))
     value = public(state.written(found.state))
-    print(json.dumps(value, ensure_ascii=False) if server.as_json else written.written(value), end="")
+    print(json.dumps(value, ensure_ascii=False) if server.as_json else text.written(value), end="")
     if server.as_json:
         print()
     for noun, count in found.unnamed.items():

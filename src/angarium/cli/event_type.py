@@ -57,7 +57,7 @@ def export(
     """
     from angarium.cli.catalogue import asyncapi, openapi
     from angarium.cli.configuration import current
-    from angarium.cli.configuration.written import written
+    from angarium.cli.configuration.text import written
 
     if form not in FORMATS:
         raise typer.BadParameter(f"--format must be {' or '.join(FORMATS)}, not {form!r}")

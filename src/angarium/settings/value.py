@@ -1,20 +1,23 @@
-"""Types of settings: each reads the text of an environment variable, and says what would be accepted."""
+"""Types of settings: each reads the text of a variable, and says what would be accepted, never a secret."""
 
 from __future__ import annotations
 
 import re
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
-from angarium.alert import setting
+from angarium.alert.smtp import MailServer as SmtpServer
 from angarium.core import ids
+from angarium.core.contact import is_email, one_line
 from angarium.core.errors import SettingsError
-from angarium.core.inbox import InboxUrls
+from angarium.core.inbox import ANYWHERE, InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.schedule import parse_duration, parse_schedule
+from angarium.core.url import check_url
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -93,23 +96,28 @@ def _postgresql(value: SecretStr) -> SecretStr:
 
 
 def _mail_server(value: SecretStr) -> SecretStr:
-    setting.check_server(value.get_secret_value())
+    SmtpServer.of(value.get_secret_value())
     return value
 
 
 def _webhook(value: SecretStr) -> SecretStr:
-    setting.check_webhook(value.get_secret_value())
+    try:
+        check_url(value.get_secret_value(), https_only=False, policy=ANYWHERE)
+    except ValueError:  # whose text would show the secret
+        raise ValueError("write a URL such as https://hooks.slack.com/services/…") from None
     return value
 
 
 def _sender(value: str) -> str:
-    setting.check_sender(value)
+    if one_line(value, 400) != value or not is_email(parseaddr(value)[1]):
+        raise ValueError(f"{value!r} is not a sender; write Name <user@example.com>")
     return value
 
 
 def _mail_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
     for email in value:
-        setting.check_address(email)
+        if not is_email(email):
+            raise ValueError(f"{email!r} is not an email address; write user@example.com")
     return value
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from angarium.cli.configuration import text as module
 from angarium.cli.configuration.fault import ConfigurationError
 from angarium.cli.configuration.field import same
-from angarium.cli.configuration.text import MAX_DEPTH, plain, read
-from angarium.cli.configuration.written import written
+from angarium.cli.configuration.text import MAX_DEPTH, plain, read, written
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -1,4 +1,4 @@
-"""Reads the text of a configuration file, YAML or JSON, together with the line of each value.
+"""Reads the text of a configuration file, YAML or JSON, with the line of each value; writes YAML.
 
 YAML is read as JSON's data in YAML 1.2: plain scalars are null, true, false, numbers or text, so `no` and
 `2026-11-29` are text. Anchors, aliases, tags and merge keys are refused, and so are duplicate keys and text
@@ -221,3 +221,39 @@ def _is_text(value: str) -> bool:
 
 def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
+    """Quotes text that `plain` would not read as text, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+        return super().increase_indent(flow, False)
+
+
+def _text(dumper: Any, value: str) -> Any:
+    try:
+        quoted = not isinstance(plain(value), str) or not value.replace("\n", "").isprintable()
+    except ValueError:
+        quoted = True
+    style = '"' if quoted else "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _number(dumper: Any, value: float) -> Any:
+    text = repr(value)
+    if "." not in text:
+        text = text.replace("e", ".0e", 1)  # without a point it would not be a number in YAML 1.1
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(float, _number)
+
+
+def written(value: Any) -> str:
+    """The YAML of a value of JSON."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
