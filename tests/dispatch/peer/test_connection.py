@@ -22,7 +22,7 @@ from angarium.dispatch.peer.frame import (
     HandOver,
     encode,
 )
-from angarium.dispatch.peer.link import Link
+from angarium.dispatch.peer.link import PeerLink
 from angarium.dispatch.peer.listener import Listener, bound
 from angarium.store.accept import NewDelivery
 from tests.kit.patience import until
@@ -51,11 +51,11 @@ class Peer:
         )
         self.losses = 0
 
-    def link(self, **other: bytes) -> Link:
+    def link(self, **other: bytes) -> PeerLink:
         def lost() -> None:
             self.losses += 1
 
-        return Link(
+        return PeerLink(
             other.get("instance", self.instance),
             self.listener.addresses,
             other.get("key", KEY),
@@ -63,7 +63,7 @@ class Peer:
             lost,
         )
 
-    async def connected(self) -> Link:
+    async def connected(self) -> PeerLink:
         link = self.link()
         link.connect()
         await until(lambda: link.ready)

@@ -52,7 +52,9 @@ def test_a_hand_over_arrives_as_it_was_sent(
 
 
 @pytest.mark.parametrize(
-    "contents", [b"", b"\xc1", os.urandom(64), msgspec.msgpack.encode([{}, 0.0]), b"\x93\x80\x00\x91\x91\x00"]
+    "contents",
+    [b"", b"\xc1", os.urandom(64), msgspec.msgpack.encode([{}, 0.0]), b"\x93\x80\x00\x91\x91\x00"],
+    ids=["empty", "unused code", "random", "too short", "not a delivery"],
 )
 def test_other_contents_are_refused(contents: bytes) -> None:
     with pytest.raises(FrameError):

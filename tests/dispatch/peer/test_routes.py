@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from angarium.dispatch.peer.routes import STALE_AFTER, Route, Routes
+from angarium.dispatch.peer.routes import STALE_AFTER, Routes, ShardRoute
 from angarium.store.shard import Announcement, Member
 
 ME, ONE, OTHER = b"me", b"one", b"other"
@@ -17,7 +17,7 @@ def member(instance: bytes, tenures: dict[int, int], *addresses: str) -> Member:
 def test_an_owner_counts_for_what_was_committed_after_it_was_known() -> None:
     routes = Routes(ME)
     routes.learn([member(ONE, {3: 7})], 10.0)
-    assert routes.of(3, 10.0, 10.0) == Route(ONE, 7, 10.0)
+    assert routes.of(3, 10.0, 10.0) == ShardRoute(ONE, 7, 10.0)
     assert routes.of(3, 9.9, 10.0) is None
     assert routes.of(4, 10.0, 10.0) is None
 
@@ -26,7 +26,7 @@ def test_an_owner_that_stays_is_known_since_the_first_reading() -> None:
     routes = Routes(ME)
     for now in (10.0, 11.0, 12.0):
         routes.learn([member(ONE, {3: 7})], now)
-    assert routes.of(3, 10.5, 12.0) == Route(ONE, 7, 10.0)
+    assert routes.of(3, 10.5, 12.0) == ShardRoute(ONE, 7, 10.0)
 
 
 @pytest.mark.parametrize("changed", [member(OTHER, {3: 7}), member(ONE, {3: 8})], ids=["owner", "tenure"])
@@ -61,4 +61,4 @@ def test_after_the_clock_was_set_routes_are_learned_anew() -> None:
     routes.forget()
     assert routes.of(3, 3600.0, 10.0) is None
     routes.learn([member(ONE, {3: 7})], 3611.0)
-    assert routes.of(3, 3611.0, 3611.0) == Route(ONE, 7, 3611.0)
+    assert routes.of(3, 3611.0, 3611.0) == ShardRoute(ONE, 7, 3611.0)

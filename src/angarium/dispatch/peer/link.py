@@ -18,7 +18,7 @@ PAUSES: Final = (1.0, 60.0)  # seconds between attempts to connect: at first, an
 MAX_BUFFERED: Final = 4 * 1024 * 1024  # bytes not yet taken by the system; more goes by hint
 
 
-class Link:
+class PeerLink:
     """A connection to one process. `lost` is called when an open one ends: frames may not have arrived."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Link:
         self._key = key
         self._entropy = entropy
         self._lost = lost
-        self._outgoing: Outgoing | None = None
+        self._outgoing: OutgoingConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._again_at = 0.0  # not before this time of the loop
         self._pause = PAUSES[0]
@@ -84,9 +84,9 @@ class Link:
         finally:
             self._connecting = None
 
-    async def _open(self, address: str) -> Outgoing:
+    async def _open(self, address: str) -> OutgoingConnection:
         loop = asyncio.get_running_loop()
-        outgoing = Outgoing(self._instance, self._key, self._entropy(RANDOM_BYTES), self._on_lost)
+        outgoing = OutgoingConnection(self._instance, self._key, self._entropy(RANDOM_BYTES), self._on_lost)
         kind, _, place = address.partition(":")
         try:
             if kind == "unix":
@@ -110,7 +110,7 @@ class Link:
             raise
         return outgoing
 
-    def _on_lost(self, outgoing: Outgoing) -> None:
+    def _on_lost(self, outgoing: OutgoingConnection) -> None:
         if outgoing is self._outgoing:
             self._outgoing = None
             self._lost()
@@ -120,10 +120,12 @@ def _nothing() -> None:
     pass
 
 
-class Outgoing(asyncio.Protocol):
+class OutgoingConnection(asyncio.Protocol):
     """The caller's side of one connection."""
 
-    def __init__(self, instance: bytes, key: bytes, random: bytes, lost: Callable[[Outgoing], None]) -> None:
+    def __init__(
+        self, instance: bytes, key: bytes, random: bytes, lost: Callable[[OutgoingConnection], None]
+    ) -> None:
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._instance = instance
         self._key = key

@@ -15,7 +15,7 @@ from angarium.store.shard import Announcement, Member
 STALE_AFTER: Final = 10.0  # seconds without a reading after which no route counts
 
 
-class Route(NamedTuple):
+class ShardRoute(NamedTuple):
     """The owner of a shard, its tenure, and since when this process knows that."""
 
     instance: bytes
@@ -29,7 +29,7 @@ class Routes:
     def __init__(self, instance: bytes) -> None:
         """`instance`: this process, to which no route leads."""
         self._instance = instance
-        self._routes: dict[int, Route] = {}
+        self._routes: dict[int, ShardRoute] = {}
         self._read_at = -STALE_AFTER
         self.peers: dict[bytes, Announcement] = {}  # by instance, apart from this process
 
@@ -46,7 +46,7 @@ class Routes:
             for shard, tenure in announcement.tenures.items():
                 known = before.get(shard)
                 same = known is not None and known.instance == instance and known.tenure == tenure
-                self._routes[shard] = known if same and known else Route(instance, tenure, now)
+                self._routes[shard] = known if same and known else ShardRoute(instance, tenure, now)
 
     def forget(self) -> None:
         """The clock was set: learn all routes again."""
@@ -56,7 +56,7 @@ class Routes:
         """Seconds since the last reading."""
         return now - self._read_at
 
-    def of(self, shard: int, since: float, now: float) -> Route | None:
+    def of(self, shard: int, since: float, now: float) -> ShardRoute | None:
         """The route of deliveries of the shard that were committed after `since`."""
         route = self._routes.get(shard)
         if route is None or route.since > since or self.age(now) > STALE_AFTER:

@@ -20,7 +20,7 @@ from angarium.core.keyring import NONCE_BYTES, Keyring, SealError
 from angarium.dispatch.notifier import Notifier
 from angarium.dispatch.peer import frame
 from angarium.dispatch.peer.frame import HandOver
-from angarium.dispatch.peer.link import Link
+from angarium.dispatch.peer.link import PeerLink
 from angarium.dispatch.peer.routes import Routes
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
@@ -51,7 +51,7 @@ class Sharing:
         self._keyring = keyring
         self._notifier = notifier
         self._routes = Routes(self.instance)
-        self._links: dict[bytes, Link | None] = {}  # None: its key cannot be opened
+        self._links: dict[bytes, PeerLink | None] = {}  # None: its key cannot be opened
         self._wanted = asyncio.Event()
         self.passed = 0  # deliveries passed directly
 
@@ -75,14 +75,14 @@ class Sharing:
             if (link := self._links[instance]) is not None:
                 link.connect()
 
-    def _link(self, announcement: Announcement) -> Link | None:
+    def _link(self, announcement: Announcement) -> PeerLink | None:
         try:
             key = self._keyring.open(announcement.sealed_key, announcement.instance)
         except SealError as error:
             log.warning("peer.key_unknown", error=error.detail)
             return None
         lost = self._notifier.everywhere
-        return Link(announcement.instance, announcement.addresses, key, self._entropy, lost)
+        return PeerLink(announcement.instance, announcement.addresses, key, self._entropy, lost)
 
     # what the process does
 
