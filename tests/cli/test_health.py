@@ -82,13 +82,13 @@ async def test_the_doctor_explains_each_probe_and_each_failing_check() -> None:
     async with present() as (presence, listen):
         well = await command("doctor", "server", listen=listen)
         assert well.returncode == 0, well.stderr
-        assert "0 of 9 checks fail" in well.stdout
+        assert "0 of 10 checks fail" in well.stdout
         assert "/livez  The process can work." in well.stdout
         presence.vitals.draining = True
         presence.vitals.watch_parts(lambda: ["Loader"])
         ill = await command("doctor", "server", listen=listen)
         assert ill.returncode == 1
-        assert "2 of 9 checks fail" in ill.stdout
+        assert "2 of 10 checks fail" in ill.stdout
         for name in ("draining", "parts"):
             assert ADVICE[name].meaning in ill.stdout
             assert ADVICE[name].action in ill.stdout
