@@ -25,7 +25,7 @@ from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.schedule import spoken
 from angarium.core.token_key import TokenKeys
 from angarium.service.token import Tokens
-from angarium.settings import Settings, host_and_port, reread
+from angarium.settings import Settings, reread
 from angarium.shutdown import Shutdown
 from angarium.store import migrate
 from angarium.store.database import Database
@@ -170,18 +170,11 @@ async def running(
         vitals.watch_parts(lambda: ["clock"] if following.done() else [])
         if role == "api":
             from angarium.dispatch.notifier import Notifier
-            from angarium.dispatch.peer.sharing import Sharing
 
             notifier = Notifier(engine)
             await notifier.start()
             stack.push_async_callback(notifier.stop)
-            sharing = Sharing(clock, os.urandom, ring, notifier)
-            stack.callback(sharing.close)
-            reading = asyncio.create_task(sharing.follow(engine), name="routes")
-            stack.callback(reading.cancel)
-            vitals.watch_parts(lambda: ["routes"] if reading.done() else [])
-            clock.on_jump(lambda _: sharing.clock_jumped())
-            hand_over: Callable[[Sequence[NewDelivery], float], None] = sharing.give
+            hand_over: Callable[[Sequence[NewDelivery]], None] = notifier.hand_over
             fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
@@ -409,7 +402,6 @@ def _dispatcher(
         guard=guard,
         channels=alerts,
         events=events,
-        peer_address=host_and_port(settings.peer_listen) if settings.peer_listen else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
@@ -23,7 +24,7 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_query(
     looks, looking = asyncio.Event(), asyncio.Event()
     members = shard.members
 
-    async def held_up(connection: Connection) -> list[shard.Member]:
+    async def held_up(connection: Connection) -> dict[int, datetime | None]:
         looking.set()
         await looks.wait()
         return await members(connection)

@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import pytest
@@ -104,7 +104,7 @@ class Cluster:
         await session.ask()
         session.joined = True
 
-    async def members(self, session: Session) -> list[shard.Member]:
+    async def members(self, session: Session) -> dict[int, float | None]:
         await asyncio.sleep(self.answers_after)
         await session.ask()
         session.looks.append(self.loop.time())
@@ -115,7 +115,7 @@ class Cluster:
         if session.hangs:
             await session.lost.wait()
             await session.ask()
-        return [shard.Member(number, cast(Any, mark), None) for number, mark in marks.items()]
+        return marks
 
     async def evict(self, session: Session, silent: Mapping[int, float]) -> int:
         await session.ask()
@@ -496,7 +496,7 @@ def test_a_dispatcher_without_a_response_owns_nothing_until_it_reconnects(
         async with owning(cluster) as one:
             one.session.stuck = True
 
-            async def fail(session: Session) -> list[shard.Member]:
+            async def fail(session: Session) -> dict[int, float | None]:
                 if session is one.session:
                     assert one.lanes.mine == ALL
                     raise error

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -52,14 +52,6 @@ class Lanes(Protocol):
     def hinted(self, hint: Hint) -> None: ...
 
 
-class Peers(Protocol):
-    """What ownership calls on the part that passes deliveries to other processes."""
-
-    def announcement(self, tenures: Mapping[int, int]) -> store.Announcement: ...
-
-    def seen(self, read: Sequence[store.Member]) -> None: ...
-
-
 class Ownership:
     """Takes, balances and releases shards until stopped."""
 
@@ -70,19 +62,15 @@ class Ownership:
         chance: random.Random,
         held: Callable[[], bool] = lambda: False,
         events: Events = NO_EVENTS,
-        peers: Peers | None = None,
     ) -> None:
-        """`held`: no shard may be taken now. `peers`: None if deliveries are not passed on directly."""
+        """`held`: no shard may be taken now."""
         self._database = database
         self._events = events
         self._lanes = lanes
         self._held = held
         self._chance = chance
         self._silences: Silences[int, datetime] = Silences(store.SILENCE, store.GAP)
-        self._peers = peers
-        self._owned: dict[int, int] = {}  # shard -> tenure
-        self._tenure = 0  # the last one
-        self._announced: dict[int, int] | None = None
+        self._owned: set[int] = set()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
         self._heard_at = -store.SILENCE  # when the last query that succeeded was sent, by the steady time
@@ -93,10 +81,6 @@ class Ownership:
     def sure(self) -> bool:
         """Whether no other process can own our shards. False after a pause or sleep, until the next look."""
         return steady() - self._heard_at < store.SILENCE
-
-    def tenure(self, shard: int) -> int | None:
-        """A number that changes whenever the shard is taken. None: it is not ours."""
-        return self._owned.get(shard)
 
     @property
     def heard_at(self) -> float | None:
@@ -127,7 +111,6 @@ class Ownership:
                 await self._pause(_RECONNECT)
                 continue
             self._lost.clear()
-            self._announced = None
             connection.add_termination_listener(self._on_lost)
             try:
                 await connection.add_listener(store.CHANNEL, self._on_hint)
@@ -167,7 +150,6 @@ class Ownership:
                 patience *= 2
             if len(self._owned) <= share:
                 patience = _PATIENCE
-            await self._announce(connection)
             self.first_share.set()
             hasty = haste > 0 and len(self._owned) < share
             haste -= hasty
@@ -179,9 +161,7 @@ class Ownership:
         asked_at = steady()
         members = await store.members(connection)
         self.dispatchers = len(members)
-        if self._peers is not None:
-            self._peers.seen(members)
-        silent = self._silences.look({one.pid: one.mark for one in members}, steady())
+        silent = self._silences.look(members, steady())
         if silent and (evicted := await store.evict(connection, silent)):
             log.warning("shards.evicted", owners=evicted)
             self._events.shards("evicted", evicted)
@@ -190,26 +170,12 @@ class Ownership:
             self._lanes.gained(())
         return max(1, len(members))
 
-    async def _announce(self, connection: Connection) -> None:
-        """Announce the shards, if they changed."""
-        if self._peers is None or self._owned == self._announced:
-            return
-        owned = dict(self._owned)
-        try:
-            await store.announce(connection, self._peers.announcement(owned))
-        except RAISED as error:
-            # a database that became read-only, for example; if the connection is lost, the next look says so
-            log.debug("shards.unannounced", error=str(error))
-        else:
-            self._announced = owned
-
     async def _take(self, connection: Connection, free: list[int], room: int) -> None:
         while free and room > 0:
             some, free = free[:room], free[room:]
             taken = await store.take(connection, some)
             if taken:
-                self._tenure += 1
-                self._owned.update(dict.fromkeys(taken, self._tenure))
+                self._owned.update(taken)
                 room -= len(taken)
                 log.info("shards.taken", shards=len(taken), owned=len(self._owned))
                 self._events.shards("taken", len(taken))
@@ -219,8 +185,7 @@ class Ownership:
         """Release up to `count` shards. Returns whether any was released."""
         shards = await self._drained(connection, count, patience)
         self._lanes.lost(shards)
-        for shard in shards:
-            self._owned.pop(shard, None)
+        self._owned.difference_update(shards)
         if shards:
             await store.release(connection, shards)
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
@@ -239,7 +204,7 @@ class Ownership:
         return [shard for shard in draining.result() if not self._lanes.busy(shard)]
 
     def _give_up(self) -> None:
-        owned, self._owned = self._owned, {}
+        owned, self._owned = self._owned, set()
         if owned and not self._stop.is_set():
             self._events.shards("lost", len(owned))
         self._lanes.lost(owned)

@@ -50,9 +50,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     actor: Actor | None = None  # who sends the test to the one endpoint
 
 
-class NewDelivery(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A delivery just committed, with everything that a lane needs to send it without a query. Processes send
-    it to each other, so a change of its fields changes dispatch/peer/frame.py's MAGIC."""
+class NewDelivery(msgspec.Struct, frozen=True, gc=False):
+    """A delivery just committed, with everything that a lane needs to send it without a query."""
 
     app_id: UUID
     endpoint_id: UUID

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 from angarium.store.connection import Connection
@@ -23,25 +23,6 @@ TIMEOUT: Final = 8.0  # seconds without a response after which an owner stops se
 SESSION: Final = {"name": "dispatcher"} | GONE
 
 
-class Announcement(NamedTuple):
-    """What a dispatcher announces: where its process listens, the key that encrypts what is sent to it
-    (sealed), and the shards that it owns, each with a tenure: a number that changes whenever it is taken."""
-
-    instance: bytes
-    addresses: tuple[str, ...]
-    sealed_key: bytes
-    tenures: Mapping[int, int]
-
-
-class Member(NamedTuple):
-    """The session of a dispatcher. `mark` changes with every query of the session (None: this role may not
-    see it). Marks are times of the database's clock, so only compare them for equality."""
-
-    pid: int
-    mark: datetime | None
-    announcement: Announcement | None
-
-
 def shard_of(endpoint_id: UUID) -> int:
     """The shard of an endpoint's lane, from the random bits at the end of its id."""
     return endpoint_id.int % SHARDS
@@ -49,38 +30,13 @@ def shard_of(endpoint_id: UUID) -> int:
 
 async def join(connection: Connection) -> None:
     """Count this connection among the dispatchers until it is closed."""
-    await queries.shard_withdraw(connection)
     await queries.shard_join(connection)
 
 
-async def members(connection: Connection) -> list[Member]:
-    """The sessions of all dispatchers."""
-    return [
-        Member(
-            pid,
-            mark,
-            None
-            if instance is None
-            else Announcement(
-                instance, tuple(addresses), sealed_key, dict(zip(shards, tenures, strict=True))
-            ),
-        )
-        async for pid, mark, instance, addresses, sealed_key, shards, tenures in queries.shard_members(
-            connection
-        )
-    ]
-
-
-async def announce(connection: Connection, announcement: Announcement) -> None:
-    """Announce this session, instead of what it announced before."""
-    await queries.shard_announce(
-        connection,
-        instance=announcement.instance,
-        addresses=announcement.addresses,
-        sealed_key=announcement.sealed_key,
-        shards=list(announcement.tenures),
-        tenures=list(announcement.tenures.values()),
-    )
+async def members(connection: Connection) -> dict[int, datetime | None]:
+    """The sessions of all dispatchers, each with a mark that changes with every query of the session (None:
+    this role may not see it). Marks are times of the database's clock, so only compare them for equality."""
+    return {pid: mark async for pid, mark in queries.shard_members(connection)}
 
 
 async def evict(connection: Connection, silent: Mapping[int, datetime]) -> int:

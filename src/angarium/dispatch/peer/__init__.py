@@ -1,1 +1,0 @@
-"""Passes accepted deliveries directly to the process that owns their lanes, over sockets."""
