@@ -192,19 +192,25 @@ class Client:
     session: aiohttp.ClientSession
     accepted: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
+    under_way: Counter[str] = field(default_factory=Counter)  # requests without an answer, by their token
 
     async def call(
         self, method: str, path: str, body: Any = None, server: Server | None = None
     ) -> tuple[int, Any]:
         server = server or self.server
-        async with self.session.request(
-            method,
-            f"{server.url}/api/v1{path}",
-            json=body,
-            headers={"authorization": f"Bearer {server.token}"},
-            timeout=aiohttp.ClientTimeout(total=PATIENCE),
-        ) as answer:
-            return answer.status, await answer.json()
+        token = server.token
+        self.under_way[token] += 1
+        try:
+            async with self.session.request(
+                method,
+                f"{server.url}/api/v1{path}",
+                json=body,
+                headers={"authorization": f"Bearer {token}"},
+                timeout=aiohttp.ClientTimeout(total=PATIENCE),
+            ) as answer:
+                return answer.status, await answer.json()
+        finally:
+            self.under_way[token] -= 1
 
     async def app(self, uid: str, *endpoints: str | dict[str, Any]) -> list[str]:
         """An application with endpoints, given as URLs or bodies; gives their ids."""

@@ -83,6 +83,7 @@ async def test_keys_are_replaced_under_load_and_no_token_is_refused_in_between(
                     assert await _status(api, token) == 200
                 assert await _status(api, gone["token"]) == 401  # revoked by the hash of its text
                 server.token = new
+                await until(lambda: not api.under_way[old], "no request with the old token is under way")
                 await files.write(server, files.secret, NEW_SECRET)
                 assert await _status(api, old) == await _status(api, link["token"]) == 401
 
