@@ -16,7 +16,7 @@ DRILL ?= 200
 OUT ?= .bench.md
 UV ?= uv
 # the extras in the image of deploy/Dockerfile
-IMAGE := server graphql
+IMAGE := server graphql otel
 # each Python that the package is for; PYTHON311=/path/to/python3.11 names one that is not on PATH
 VERSIONS := 3.11 3.12 3.13
 PYTHON311 ?= python3.11

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import base64
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.metadata import packages_distributions, requires
+from importlib.metadata import files, packages_distributions, requires
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,11 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "src" / "angarium"
 EXTRAS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 ALONE: Final = ("client", "outbox", "receiver", "testing")  # their integrations import what the user has
-PLACES: Final = {"embedded": ("store/embedded.py", "store/postmaster.py"), "graphql": ("api/dialects/",)}
+PLACES: Final = {
+    "embedded": ("store/embedded.py", "store/postmaster.py"),
+    "graphql": ("api/dialects/",),
+    "otel": ("telemetry/otlp/",),
+}
 
 
 @cache
@@ -53,8 +58,15 @@ def imports(file: Path) -> Iterator[str]:
         for module in modules:
             top = (module or "").partition(".")[0]
             if top not in sys.stdlib_module_names and top != "angarium":
-                (name,) = set(installed()[top])
+                found = set(installed()[top])
+                (name,) = found if len(found) == 1 else {one for one in found if has(one, module or "")}
                 yield normal(name)
+
+
+def has(distribution: str, module: str) -> bool:
+    """Whether a module of a namespace that distributions share is in this one."""
+    place = module.replace(".", "/")
+    return any(str(one) in (f"{place}.py", f"{place}/__init__.py") for one in files(distribution) or ())
 
 
 def test_each_import_is_in_an_extra_and_each_package_of_an_extra_is_imported() -> None:
@@ -156,3 +168,15 @@ def test_without_graphql_a_product_that_is_managed_by_it_says_what_to_install(
     with pytest.raises(SettingsError) as caught:
         dialects.install(FastAPI(), Services, sandbox=False)  # type: ignore[arg-type]
     assert caught.value.detail == 'the API of bloom is GraphQL, which needs: pip install "angarium[graphql]"'
+
+
+def test_without_opentelemetry_a_server_with_a_collector_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANGARIUM_JWT_SECRET", "s" * 48)
+    monkeypatch.setenv("ANGARIUM_SECRET_KEY", base64.b64encode(b"k" * 32).decode())
+    monkeypatch.setenv("ANGARIUM_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    for module in ("opentelemetry.sdk", "opentelemetry.exporter"):
+        done = apart("from angarium.__main__ import main; sys.argv[1:] = ['serve']; main()", module)
+        assert done.returncode == 1
+        assert 'ANGARIUM_OTLP_ENDPOINT needs: pip install "angarium[otel]"' in done.stderr

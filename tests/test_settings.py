@@ -9,6 +9,7 @@ import pytest
 
 from angarium import settings
 from angarium.core.errors import SettingsError
+from angarium.core.otlp import headers_of
 
 SECRET = "x" * 32
 KEY = base64.b64encode(b"k" * 32).decode()
@@ -148,6 +149,39 @@ def test_a_setting_of_alerts_that_is_wrong_is_named_without_a_secret(
     assert f"ANGARIUM_{name}" in str(found.value)
     assert words in str(found.value)
     assert "sesame" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("OTLP_ENDPOINT", "collector:4318", "write http://host:4318"),
+        ("OTLP_ENDPOINT", "http://collector?key=sesame", "without a query"),
+        ("OTLP_ENDPOINT", "http://user:sesame@collector", "write credentials into ANGARIUM_OTLP_HEADERS"),
+        ("OTLP_HEADERS", "authorization=Bearer%20x,sesame", "header number 2 is not name=value"),
+        ("OTLP_HEADERS", "a b=sesame", "header number 1 is not name=value"),
+        ("OTLP_HEADERS", "a=sesame%0d%0ab: c", "header number 1 is not name=value"),
+    ],
+)
+def test_a_setting_of_the_collector_that_is_wrong_is_named_without_a_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"ANGARIUM_{name}", value)
+    with pytest.raises(SettingsError) as found:
+        settings.load()
+    assert f"ANGARIUM_{name}" in str(found.value)
+    assert words in str(found.value)
+    assert "sesame" not in str(found.value)
+
+
+def test_the_headers_of_a_collector_are_decoded_and_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_OTLP_HEADERS", "Authorization=Bearer%20sesame, x-scope=a%2Cb")
+    monkeypatch.setenv("ANGARIUM_OTLP_ENDPOINT", "")
+    found = settings.load()
+    assert found.otlp_endpoint is None
+    assert found.otlp_headers is not None
+    assert "sesame" not in repr(found)
+    headers = headers_of(found.otlp_headers.get_secret_value())
+    assert headers == {"authorization": "Bearer sesame", "x-scope": "a,b"}
 
 
 def test_mail_needs_a_server_and_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ def serve(
     """
     settings = load(overrides={"listen": listen, "data_dir": data})
     require_secrets(settings)
+    _require_otel(settings)
     telemetry.configure(settings.log_format, settings.log_level)
     _warn_of_unknown()
     from angarium.server import open_files, process
@@ -123,6 +124,12 @@ def require_secrets(settings: Settings) -> None:
         missing.append(f"{PREFIX}SECRET_KEY is not set; create one with `angarium key create`")
     if missing:
         raise SettingsError("\n".join(missing) + "\n(for development, `angarium dev` creates its own)")
+
+
+def _require_otel(settings: Settings) -> None:
+    from angarium.build import require_otel
+
+    require_otel(settings)
 
 
 async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) -> None:

@@ -11,7 +11,13 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import count
+from typing import Final
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
+LAST: Final = -1  # the number of the answer that a child sends without a question, when it ends
 Handlers = Mapping[str, Callable[[], bytes]]
 
 
@@ -23,13 +29,16 @@ class Channel:
         self._numbers = count()
         self._pending: dict[int, asyncio.Future[bytes]] = {}
         self._reading: asyncio.Task[None] | None = None
+        self.last: bytes | None = None  # what the child sent when it ended
 
     async def open(self) -> None:
         reader, self._writer = await asyncio.open_connection(sock=self._socket)
         self._reading = asyncio.create_task(self._read(reader), name="channel")
 
-    def close(self) -> None:
+    async def ended(self, timeout: float) -> None:
+        """Read what a child sent when it ended, and close."""
         if self._reading is not None:
+            await asyncio.wait([self._reading], timeout=timeout)
             self._reading.cancel()
             self._writer.close()
 
@@ -49,7 +58,9 @@ class Channel:
             while head := await reader.readline():
                 number, length = map(int, head.split())
                 answer = await reader.readexactly(length)
-                if (asked := self._pending.get(number)) is not None and not asked.done():
+                if number == LAST:
+                    self.last = answer
+                elif (asked := self._pending.get(number)) is not None and not asked.done():
                     asked.set_result(answer)
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -59,27 +70,38 @@ class Channel:
 
 
 @contextlib.asynccontextmanager
-async def answering(own: socket.socket | None, answers: Handlers) -> AsyncIterator[None]:
-    """The child's end: answer questions meanwhile. None: there is no supervisor."""
+async def answering(
+    own: socket.socket | None, answers: Handlers, last: Callable[[], bytes] | None = None
+) -> AsyncIterator[None]:
+    """The child's end: answer questions meanwhile, and send the answer `last` on leaving. None: there is no
+    supervisor."""
     if own is None:
         yield
         return
-    task = asyncio.create_task(_answer(own, answers), name="channel")
+    reader, writer = await asyncio.open_connection(sock=own)
+    task = asyncio.create_task(_answer(reader, writer, answers), name="channel")
     try:
         yield
     finally:
         task.cancel()
+        if last is not None:
+            try:
+                _write(writer, LAST, last())
+            except Exception:
+                # telemetry must not end what it observes
+                log.exception("telemetry.failed")
+        writer.close()
 
 
-async def _answer(own: socket.socket, answers: Handlers) -> None:
-    reader, writer = await asyncio.open_connection(sock=own)
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: Handlers) -> None:
     try:
         while line := await reader.readline():
             number, question = line.decode().split()
-            found = answers[question]()
-            writer.write(b"%d %d\n" % (int(number), len(found)) + found)
+            _write(writer, int(number), answers[question]())
             await writer.drain()
     except OSError:
         pass  # the supervisor has ended
-    finally:
-        writer.close()
+
+
+def _write(writer: asyncio.StreamWriter, number: int, answer: bytes) -> None:
+    writer.write(b"%d %d\n" % (number, len(answer)) + answer)

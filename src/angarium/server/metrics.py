@@ -61,10 +61,13 @@ class ChildMetrics:
         """A child was started."""
         self._channels[process] = channel
 
-    def ended(self, process: str, *, died: bool) -> None:
-        """A child has ended. Its counters are kept."""
+    def ended(self, process: str, sent: bytes | None = None, *, died: bool) -> None:
+        """A child has ended. Its counters are kept: those that it sent when it ended, or those of
+        its last answer."""
         self._channels.pop(process, None)
         last = self._last.pop(process, {})
+        if sent is not None:
+            last = decoded(sent)
         self._ended = combined({}, [self._ended, counters(combined({process: last}))])
         self._deaths.value += died
 

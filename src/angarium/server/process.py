@@ -28,6 +28,7 @@ from angarium.core.errors import SettingsError
 from angarium.server import channel
 from angarium.server.metrics import metrics_route, own_snapshot
 from angarium.server.ops import OpsRoute
+from angarium.server.otlp import exporting
 from angarium.server.protocol import Protocol
 from angarium.service import audit
 from angarium.settings import PREFIX, Settings, host_and_port, key_files
@@ -155,15 +156,20 @@ async def work(
     the channel `supervisor`."""
     vitals = vitals or Vitals()
     listening = None if listener is None else url_of(listener)
-    measurement = Measurement(role, settings.metrics_applications) if settings.ops_listen else None
+    measured = settings.ops_listen or settings.otlp_endpoint
+    measurement = Measurement(role, settings.metrics_applications) if measured else None
     answers: channel.Handlers = {}
+    registry = snapshot = None
     if measurement is not None:
         registry = measurement.registry
-        answers = {"metrics": lambda: encoded(registry.snapshot())}
-        if routes is not None:
-            routes["/metrics"] = metrics_route(own_snapshot(registry))
+        answers = {"metrics": lambda: encoded(measurement.registry.snapshot())}
+        if supervisor is None:  # which sends the metrics of all children
+            snapshot = own_snapshot(registry)
+            if routes is not None:
+                routes["/metrics"] = metrics_route(snapshot)
     async with (
-        channel.answering(supervisor, answers),
+        exporting(settings, role, shutdown, registry, snapshot),
+        channel.answering(supervisor, answers, answers.get("metrics")),
         build.running(
             settings,
             database_url,

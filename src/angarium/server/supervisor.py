@@ -23,6 +23,7 @@ from angarium.core.probe import StartStep
 from angarium.server import process
 from angarium.server.channel import Channel
 from angarium.server.metrics import ChildMetrics, metrics_route
+from angarium.server.otlp import exporting
 from angarium.server.presence import Presence
 from angarium.server.report import Reports, reporting
 from angarium.settings import Settings
@@ -33,6 +34,7 @@ from angarium.telemetry.registry import Registry
 from angarium.vitals import Vitals
 
 STOP_GRACE: Final = 5.0  # seconds after the end of the shutdown in which a child may still exit by itself
+LAST_ANSWER: Final = 1.0  # seconds in which the last metrics of a child that has ended are read
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
 HEALTHY: Final = 30.0  # seconds alive after which the pause is reset
@@ -55,14 +57,19 @@ async def supervise(work: ChildWork, count: int, shutdown: Shutdown, presence: P
     Raises ProcessRefused if the database refuses a child; then the others are stopped too.
     """
     metrics = None
-    if work.settings.ops_listen:
+    registry = snapshot = None
+    if work.settings.ops_listen or work.settings.otlp_endpoint:
         registry = Registry(CATALOGUE)
         registry.before_snapshot(process_gauges(registry))
         metrics = ChildMetrics(registry)
-        presence.routes["/metrics"] = metrics_route(metrics.snapshot)
+        snapshot = metrics.snapshot
+        presence.routes["/metrics"] = metrics_route(snapshot)
     if (set_handler := process.on_hangup()) is not None:
         set_handler(_pass_on_hangup)
-    async with asyncio.TaskGroup() as group:
+    async with (
+        exporting(work.settings, work.role, shutdown, registry, snapshot),
+        asyncio.TaskGroup() as group,
+    ):
         polling = group.create_task(metrics.poll()) if metrics is not None else None
         children = [
             group.create_task(_keep(number, work, shutdown, presence.reports, metrics))
@@ -140,8 +147,8 @@ async def _asked(
     try:
         yield
     finally:
-        channel.close()
-        metrics.ended(process, died=not stop.is_set())
+        await channel.ended(LAST_ANSWER)
+        metrics.ended(process, channel.last, died=not stop.is_set())
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from angarium.core.token_key import split
 from angarium.message_form import MAX_BODY
 from angarium.settings.value import (
     ApplicationIds,
+    CollectorHeaders,
+    CollectorUrl,
     Delays,
     Keys,
     ListenAddress,
@@ -62,6 +64,20 @@ class Settings(BaseSettings):
         max_length=100,
         description="Ids of applications that get series of their own in some metrics, comma-separated, at "
         "most 100. All others are counted together, as `other`. Empty: these metrics are missing.",
+    )
+    otlp_endpoint: CollectorUrl = Field(
+        None,
+        description="The base URL of an OpenTelemetry collector, e.g. `http://collector:4318`. Metrics are "
+        "sent to `/v1/metrics` below it, by OTLP over HTTP. Needs the extra `otel`. Without it nothing is "
+        "sent.",
+    )
+    otlp_headers: CollectorHeaders = Field(
+        None,
+        description="Headers of requests to the collector, such as `authorization=Bearer%20…`: names and "
+        "percent-encoded values, comma-separated.",
+    )
+    otlp_interval: Seconds = Field(
+        _written("30s"), ge=1, le=3600, description="How often metrics are sent to the collector."
     )
     public_url: PublicUrl = Field(
         None,

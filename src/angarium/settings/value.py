@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from angarium.alert.smtp import MailServer as SmtpServer
-from angarium.core import ids
+from angarium.core import ids, otlp
 from angarium.core.contact import is_email, one_line
 from angarium.core.errors import SettingsError
 from angarium.core.inbox import ANYWHERE, InboxUrls
@@ -83,6 +83,16 @@ def _base(value: str) -> str:
     return value
 
 
+def _collector(value: str) -> str:
+    otlp.check_endpoint(value)
+    return value
+
+
+def _headers(value: SecretStr) -> SecretStr:
+    otlp.headers_of(value.get_secret_value())
+    return value
+
+
 def _postgresql(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
         raise ValueError("write postgresql://user:password@host/database")
@@ -141,6 +151,8 @@ OptionalListenAddress = Annotated[str, AfterValidator(_address_or_empty)]
 # an empty text leaves these unset
 OptionalSecret = Annotated[SecretStr | None, UNSET]
 PublicUrl = Annotated[Annotated[str, AfterValidator(_base)] | None, UNSET]
+CollectorUrl = Annotated[Annotated[str, AfterValidator(_collector)] | None, UNSET]
+CollectorHeaders = Annotated[Annotated[SecretStr, AfterValidator(_headers)] | None, UNSET]
 PostgresqlUrl = Annotated[Annotated[SecretStr, AfterValidator(_postgresql)] | None, UNSET]
 MailServer = Annotated[Annotated[SecretStr, AfterValidator(_mail_server)] | None, UNSET]
 MailSender = Annotated[Annotated[str, AfterValidator(_sender)] | None, UNSET]

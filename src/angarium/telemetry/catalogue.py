@@ -276,6 +276,11 @@ SECTIONS: Final = {
             "state",
         ),
         _counter("process_deaths_total", "Child processes that ended unexpectedly."),
+        _counter(
+            "otlp_requests_total",
+            "Requests to the collector of ANGARIUM_OTLP_ENDPOINT: sent, or failed. signal: metrics.",
+            *("signal", "result"),
+        ),
     ),
 }
 """All metrics by subject."""

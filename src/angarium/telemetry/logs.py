@@ -95,6 +95,9 @@ EVENTS: Final = {
     "stats.refused": "counts for charts could not be written; they are dropped",
     "stats.waiting": "counts for charts wait for the database",
     "systemd.untold": "systemd could not be told the state of the service",
+    "otlp.sent": "the collector of ANGARIUM_OTLP_ENDPOINT takes metrics again",
+    "otlp.unsent": "the collector of ANGARIUM_OTLP_ENDPOINT did not take metrics, and why; logged "
+    "once until it takes them",
     "telemetry.failed": "an internal error prevented counting something; a metric may be too low",
     "task.failed": "an internal error made a background task fail",
     "mail.printed": "a mail of `angarium dev`, which is not sent unless ANGARIUM_SMTP_URL is set",

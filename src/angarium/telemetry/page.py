@@ -32,6 +32,20 @@ Counters of processes that have ended are kept. Only one process of all hosts, t
 has the gauges under *Backlog* and the partitions, `retention_lag_seconds`, `database_bytes` and
 `database_xid_age`: use `max` over all targets, or `min` where the last column says *smallest*. If a gauge of
 the database cannot be read within a second, it is missing until it can.
+
+With `ANGARIUM_OTLP_ENDPOINT` (and the extra `otel`) the same metrics are sent to an OpenTelemetry collector
+every `ANGARIUM_OTLP_INTERVAL`, by OTLP over HTTP, with the same names, labels and buckets. Counters and
+histograms are cumulative. A server is one resource, whatever its number of processes: its attribute
+`service.instance.id` is new at each start, and values of several processes are combined as on the page. The
+SDK's variables `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` add to the resource. When a server stops,
+it sends the metrics once more, within five seconds. A collector that is away, slow or refusing costs a line
+in the log (`otlp.unsent`) and nothing else; requests are made in a thread.
+
+The exporter also reads some environment variables of OpenTelemetry, which have no `ANGARIUM_` setting:
+`OTEL_EXPORTER_OTLP_CERTIFICATE` (a file with the certificates of CAs, instead of the public
+ones), `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE` and `OTEL_EXPORTER_OTLP_CLIENT_KEY` (files, for mutual TLS),
+and `OTEL_EXPORTER_OTLP_COMPRESSION` (`gzip`). A proxy is taken from `HTTPS_PROXY` or `HTTP_PROXY`, except for
+the hosts in `NO_PROXY`.
 """
 
 

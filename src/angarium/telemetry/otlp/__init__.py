@@ -1,0 +1,4 @@
+"""Sends metrics to an OpenTelemetry collector by OTLP over HTTP. Needs the extra `otel`.
+
+No other package imports `opentelemetry`.
+"""

@@ -1,0 +1,170 @@
+"""Sends metrics to a collector, in a thread of its own.
+
+The event loop only leaves the newest snapshot of metrics here. So a collector that is slow or away costs
+neither time nor memory. That it cannot be reached is logged once, and that it can be again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+import structlog
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult
+from opentelemetry.sdk.resources import Resource
+
+from angarium import __version__
+from angarium.shutdown import Shutdown
+from angarium.telemetry.catalogue import CATALOGUE
+from angarium.telemetry.otlp.metric import metrics_data
+from angarium.telemetry.registry import Registry, Snapshot
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT: Final = 10.0  # seconds for a request and its retries
+LAST: Final = 5.0  # seconds for what is left when the process stops
+_LONGEST: Final = 300  # characters of an error
+_LIBRARY: Final = "opentelemetry.exporter"  # the logger of the exporters
+
+
+class Collector:
+    """A collector at the base URL `endpoint`. `headers` are sent with each request and may be secrets.
+
+    `registry` counts what is sent. Use it as an asynchronous context; what is left is sent on leaving, in the
+    time that `shutdown` has.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        role: str,
+        shutdown: Shutdown,
+        registry: Registry | None = None,
+    ) -> None:
+        self._shutdown = shutdown
+        self._registry = registry
+        self.resource: Final = _resource(role)
+        self._since = time.time()
+        base = endpoint.rstrip("/")
+        sent = dict(headers)
+        self._metric_exporter = OTLPMetricExporter(f"{base}/v1/metrics", headers=sent, timeout=TIMEOUT)
+        self._snapshot: tuple[Snapshot, float] | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._reason = _Reason()
+        self._fails = False
+        self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
+
+    async def __aenter__(self) -> Collector:
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self._reason.attach()
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        self._wake.set()
+        try:
+            async with self._shutdown.within(LAST):
+                await self._ended.wait()
+        except TimeoutError:
+            # the thread does not keep the process alive; what it has is lost
+            log.warning("otlp.unsent", signal="metrics", reason="The process stops.")
+        self._reason.detach()
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Send a snapshot of metrics soon. It replaces one that still waits."""
+        self._snapshot = snapshot, time.time()
+        self._wake.set()
+
+    # in the thread
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            self._wake.wait()
+            self._wake.clear()
+            stopping = self._stopping
+            try:
+                self._send()
+            except Exception as error:  # a bug must not end the thread
+                self._call(partial(log.error, "telemetry.failed", exc_info=error))
+        self._call(self._ended.set)
+
+    def _send(self) -> None:
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            values, at = snapshot
+            data = metrics_data(CATALOGUE, values, self.resource, self._since, at)
+            done = self._metric_exporter.export(data) is MetricExportResult.SUCCESS
+            reason = None if done else self._reason.taken()
+            self._call(partial(self._told, reason))
+
+    def _call(self, work: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop was closed
+            self._loop.call_soon_threadsafe(work)
+
+    # in the event loop
+
+    def _told(self, reason: str | None) -> None:
+        failed = reason is not None
+        if self._registry is not None:
+            self._registry.value("otlp_requests_total", "metrics", "failed" if failed else "sent").add()
+        if failed and not self._fails:
+            log.warning("otlp.unsent", signal="metrics", reason=reason)
+        elif not failed and self._fails:
+            log.info("otlp.sent", signal="metrics")
+        self._fails = failed
+
+
+class _Reason(logging.Handler):
+    """Keeps the last message that the exporters logged, instead of writing each of them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._last = ""
+
+    def attach(self) -> None:
+        library = logging.getLogger(_LIBRARY)
+        library.addHandler(self)
+        library.propagate = False
+
+    def detach(self) -> None:
+        library = logging.getLogger(_LIBRARY)
+        library.removeHandler(self)
+        library.propagate = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._last = record.getMessage()[:_LONGEST]
+
+    def taken(self) -> str:
+        last, self._last = self._last, ""
+        return last or "unknown"
+
+
+def _resource(role: str) -> Resource:
+    """Who sends. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` may add to it."""
+    known = {
+        "service.version": __version__,
+        "service.instance.id": str(uuid.uuid4()),
+        "host.name": socket.gethostname(),
+        "angarium.role": role,
+    }
+    return Resource({"service.name": "angarium"}).merge(_environment()).merge(Resource(known))
+
+
+def _environment() -> Resource:
+    from opentelemetry.sdk.resources import OTELResourceDetector
+
+    return OTELResourceDetector().detect()

@@ -1,0 +1,102 @@
+"""A collector: a real HTTP server that decodes what OTLP sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp.web
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+@dataclass
+class FakeCollector:
+    """Takes everything, unless `status` says otherwise."""
+
+    url: str
+    status: int = 200
+    silent: bool = False  # it never answers
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
+    asked: int = 0
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def samples(self, place: int = -1) -> dict[Sample, float]:
+        """The values of a request, as Prometheus would show them; without the prefix."""
+        return samples_of(self.metrics[place])
+
+
+def samples_of(request: ExportMetricsServiceRequest) -> dict[Sample, float]:
+    found: dict[Sample, float] = {}
+    for metric in _metrics(request):
+        name = metric.name.removeprefix("angarium_")
+        kind = metric.WhichOneof("data")
+        for point in getattr(metric, kind).data_points:
+            labels = _values(point.attributes)
+            if kind != "histogram":
+                found[_sample(name, labels)] = point.as_double
+                continue
+            total = 0
+            for bound, count in zip([*point.explicit_bounds, None], point.bucket_counts, strict=True):
+                total += count
+                le = "+Inf" if bound is None else str(bound)
+                found[_sample(f"{name}_bucket", {**labels, "le": le})] = total
+            found[_sample(f"{name}_count", labels)] = point.count
+            found[_sample(f"{name}_sum", labels)] = point.sum
+    return found
+
+
+def resources(request: ExportMetricsServiceRequest) -> list[Mapping[str, Any]]:
+    return [_values(one.resource.attributes) for one in request.resource_metrics]
+
+
+def _metrics(request: ExportMetricsServiceRequest) -> Iterable[Any]:
+    for resource in request.resource_metrics:
+        for scope in resource.scope_metrics:
+            yield from scope.metrics
+
+
+def _sample(name: str, labels: Mapping[str, Any]) -> Sample:
+    return name, frozenset(labels.items())
+
+
+def _values(attributes: Iterable[Any]) -> dict[str, Any]:
+    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+
+
+@asynccontextmanager
+async def collecting() -> AsyncIterator[FakeCollector]:
+    """A collector that listens meanwhile."""
+    fake: FakeCollector
+    closing = asyncio.Event()
+
+    async def take(request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
+        body = await request.read()
+        fake.asked += 1
+        fake.heard.set()
+        if fake.silent:
+            await closing.wait()
+        if fake.status != 200:
+            return aiohttp.web.Response(status=fake.status)
+        fake.headers.append(request.headers)
+        if request.path == "/v1/metrics":
+            fake.metrics.append(ExportMetricsServiceRequest.FromString(body))
+        else:
+            return aiohttp.web.Response(status=404)
+        return aiohttp.web.Response(content_type="application/x-protobuf")
+
+    runner = aiohttp.web.ServerRunner(aiohttp.web.Server(take))
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        fake = FakeCollector(f"http://{host}:{port}")
+        yield fake
+    finally:
+        closing.set()
+        await runner.cleanup()

@@ -1,0 +1,140 @@
+"""Metrics by OTLP: the values of `/metrics`, and a collector that is away disturbs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+import structlog.testing
+
+from angarium.shutdown import Shutdown
+from angarium.telemetry.catalogue import CATALOGUE
+from angarium.telemetry.exposition import exposition
+from angarium.telemetry.otlp import collector as module
+from angarium.telemetry.otlp.collector import Collector
+from angarium.telemetry.registry import Family, MetricType, Registry, Snapshot
+from tests.kit.collector import collecting, resources
+from tests.kit.patience import until
+from tests.kit.port import free_port
+from tests.kit.scrape import parsed
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger that was used before keeps its configuration, and could not be captured."""
+    monkeypatch.setattr(module, "log", structlog.get_logger())
+
+
+def filled() -> Snapshot:
+    """Two series of every metric, as they leave a process."""
+    registry = Registry(CATALOGUE)
+    for place, (name, family) in enumerate(CATALOGUE.items(), 1):
+        for number in (1, 2):
+            labels = [f"{label}-{number}" for label in family.labels] if family.labels else []
+            if family.kind is MetricType.HISTOGRAM:
+                histogram = registry.histogram(name, *labels)
+                histogram.observe_all([*family.buckets, place * 10_000.0, 0.0, family.buckets[0]])
+            else:
+                registry.value(name, *labels).add(place / 7 * number)
+    shown: Snapshot = {}
+    for name, series in registry.snapshot().items():
+        more = ("0",) if CATALOGUE[name].shown_labels != CATALOGUE[name].labels else ()
+        shown[name] = [((*labels, *more), value) for labels, value in series]
+    return shown
+
+
+def collector(url: str, registry: Registry | None = None, shutdown: Shutdown | None = None) -> Collector:
+    return Collector(url, {"authorization": "Bearer secret"}, "all", shutdown or Shutdown(), registry)
+
+
+async def test_every_metric_has_the_name_labels_buckets_and_value_that_prometheus_reads() -> None:
+    snapshot = filled()
+    assert snapshot.keys() == CATALOGUE.keys()
+    begun = time.time()
+    async with collecting() as there, collector(there.url) as sending:
+        sending.put(snapshot)
+        await until(lambda: bool(there.metrics))
+    text, _ = exposition(CATALOGUE, snapshot)
+    assert there.samples() == dict(parsed(text.decode()).samples)
+    for metric in there.metrics[0].resource_metrics[0].scope_metrics[0].metrics:
+        family: Family = CATALOGUE[metric.name.removeprefix("angarium_")]
+        assert metric.description == family.meaning
+        assert metric.WhichOneof("data") == {
+            MetricType.COUNTER: "sum", MetricType.GAUGE: "gauge", MetricType.HISTOGRAM: "histogram"
+        }[family.kind]  # fmt: skip
+        if family.kind is MetricType.COUNTER:
+            assert metric.sum.is_monotonic
+            assert metric.sum.aggregation_temporality == 2  # cumulative
+            (point, *_) = metric.sum.data_points
+            assert begun - 1 <= point.start_time_unix_nano / 1e9 <= point.time_unix_nano / 1e9 <= time.time()
+        if metric.name.endswith(("_seconds", "_seconds_total")):
+            assert metric.unit == "s"
+        if metric.name.endswith("_bytes"):
+            assert metric.unit == "By"
+
+
+async def test_a_collector_learns_who_sends_and_gets_the_headers() -> None:
+    async with collecting() as there, collector(there.url) as sending:
+        sending.put(filled())
+        await until(lambda: bool(there.metrics))
+    assert there.headers[0]["authorization"] == "Bearer secret"
+    (about,) = resources(there.metrics[0])
+    assert about["service.name"] == "angarium"
+    assert about["angarium.role"] == "all"
+    assert len(about["service.instance.id"]) == 36
+
+
+async def test_what_is_left_is_sent_when_the_process_stops() -> None:
+    async with collecting() as there:
+        async with collector(there.url) as sending:
+            sending.put(filled())
+        assert len(there.metrics) == 1
+
+
+async def test_a_collector_that_is_away_is_logged_once_and_when_it_is_back() -> None:
+    registry = Registry(CATALOGUE)
+    async with collecting() as there:
+        with structlog.testing.capture_logs() as lines:
+            there.status = 403
+            async with collector(there.url, registry) as sending:
+                for turn in (1, 2, 3):
+                    sending.put(filled())
+                    await until(lambda turn=turn: _failed(registry) == turn)  # type: ignore[misc]
+                there.status = 200
+                sending.put(filled())
+                await until(lambda: bool(there.metrics))
+    events = [(line["event"], line["signal"]) for line in lines]
+    assert events == [("otlp.unsent", "metrics"), ("otlp.sent", "metrics")]
+    assert "403" in lines[0]["reason"]
+    assert "secret" not in str(lines)
+    assert registry.value("otlp_requests_total", "metrics", "sent").value == 1
+
+
+async def test_a_collector_that_does_not_answer_delays_the_stop_only_until_its_limit() -> None:
+    async with collecting() as there:
+        there.silent = True
+        shutdown = Shutdown(timeout=0.5)
+        with structlog.testing.capture_logs() as lines:
+            async with collector(there.url, shutdown=shutdown) as sending:
+                sending.put(filled())
+                await there.heard.wait()
+                shutdown.begin()
+                begun = time.monotonic()
+            assert 0.3 < time.monotonic() - begun < 4
+        assert [line["event"] for line in lines] == ["otlp.unsent"]
+
+
+async def test_a_collector_that_refuses_connections_does_not_block_the_event_loop() -> None:
+    longest, last = 0.0, time.monotonic()
+    async with collector(f"http://127.0.0.1:{free_port()}", shutdown=(shutdown := Shutdown(1))) as sending:
+        for _ in range(50):
+            sending.put(filled())
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        shutdown.begin()
+    assert longest < 2  # a request and its retries take ten seconds
+
+
+def _failed(registry: Registry) -> float:
+    return registry.value("otlp_requests_total", "metrics", "failed").value
