@@ -44,7 +44,7 @@ needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) need
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve docs chromium tools test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover drill mutants shake lowest pythons dist release lock clean
+.PHONY: setup demo serve docs chromium tools prepare test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover drill mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -73,6 +73,10 @@ tools: setup
 # the browser of the browser tests: one that is there, or Debian's package
 chromium: setup
 	@$(BIN)/python -m tests.kit.chromium > /dev/null
+
+# what the tests need, and the tests compiled once, in place of by each of the processes that run them
+prepare: setup chromium tools
+	@$(BIN)/python -m pytest -q --collect-only tests > /dev/null
 
 # all together, a file at a time: the fault tests mostly wait, which leaves the processors to the others.
 # What compares delays runs by itself.

@@ -61,6 +61,8 @@ def test_a_list_of_tests_names_files_that_exist(name: str) -> None:
 def test_ci_runs_the_script_that_everybody_runs() -> None:
     assert commands("all")[-1] == ".ci/run"
     assert re.findall(r"^make .+$", (ROOT / ".ci/run").read_text(), re.MULTILINE) == [
+        "make setup",
+        "make prepare &",
         "make lint",
         "make test",
     ]

@@ -68,7 +68,8 @@ async def kill_api(cluster: Cluster, chance: random.Random) -> AsyncIterator[Non
     cluster.start_api(place)
 
 
-@fault("kill -9 of a dispatcher", "process", repeats=True)
+# short: test_kill.py has it
+@fault("kill -9 of a dispatcher", "process", repeats=True, short=False)
 async def kill_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     """The other one takes its lanes over."""
     place = chance.randrange(2)
@@ -94,7 +95,8 @@ async def kill_everything(cluster: Cluster, chance: random.Random) -> AsyncItera
     cluster.start_all()
 
 
-@fault("SIGTERM of a dispatcher", "process", repeats=False)
+# short: the rolling restart ends both dispatchers so
+@fault("SIGTERM of a dispatcher", "process", repeats=False, short=False)
 async def stop_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     place = chance.randrange(2)
     assert await cluster.dispatchers[place].terminate() == 0

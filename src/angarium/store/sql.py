@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosql
 from aiosql.adapters.asyncpg import AsyncPGAdapter
+from aiosql.query_loader import QueryLoader
 
 if TYPE_CHECKING:
     from angarium.store.connection import Connection, Row  # which imports this module
@@ -54,7 +55,17 @@ class _OnConnection(AsyncPGAdapter):
         return await conn.execute(*self._call(conn, query_name, sql, parameters))
 
 
+class _Loader(QueryLoader):
+    """aiosql's loader, for text without comments of several lines. Looking for those takes a sixth of a second
+    of every start."""
+
+    def load_query_data_from_sql(self, sql: str, ns_parts: list[str], fname: Path | str = "queries") -> Any:
+        _nothing, *named = _NAME.split(sql)
+        return [self._make_query_datum(query, ns_parts, (fname, 0)) for query in named]
+
+
 _adapter: Any = _OnConnection
+_NAME = re.compile(r"^-- name: ", re.MULTILINE)
 _HEADING = re.compile(r"^(?=-- (?:name|part|walk): )", re.MULTILINE)
 _PART = re.compile(r"-- part: (\w+)\n")
 _INCLUDE = re.compile(r"^( *)-- include: (\w+)(.*)$", re.MULTILINE)
@@ -100,7 +111,7 @@ def _loaded() -> Any:
     directory = Path(__file__).parent / "queries"
     shared = parts_of((directory / "part.sql").read_text())
     text = "\n".join(expanded(file.read_text(), shared) for file in sorted(directory.glob("*.sql")))
-    return aiosql.from_str(text, _adapter, mandatory_parameters=False)
+    return aiosql.from_str(text, _adapter, loader_cls=_Loader, mandatory_parameters=False)
 
 
 queries: Any = _loaded()
