@@ -42,6 +42,7 @@ from angarium.store import (
     our_fault,
     partition,
     play,
+    usage,
 )
 from angarium.store.accept import Item, NewDelivery
 from angarium.store.complete import Completion, HealthRecord
@@ -168,6 +169,7 @@ class Year:
             [],
         )
         await hourly_stats.add(connection, counted.take())
+        await usage.fold(connection, 2 * len(items))
 
     def _item(self, now: float, n: int) -> Item:
         made = ids.new(now + n / 1000, os.urandom(8))

@@ -23,15 +23,19 @@ from angarium.core.keyring import Keyring
 from angarium.core.otlp import headers_of
 from angarium.core.probe import Link, StartStep
 from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.quota import QuotaLimits
 from angarium.core.schedule import spoken
 from angarium.core.token_key import TokenKeys
+from angarium.service.product import Products
 from angarium.service.token import Tokens
+from angarium.service.usage import UsageFolder
 from angarium.settings import Settings, reread
 from angarium.shutdown import Shutdown
 from angarium.store import migrate
 from angarium.store.database import Database
 from angarium.store.guard import Guard
 from angarium.store.retention import Retention
+from angarium.telemetry.sink import Sink
 from angarium.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -47,8 +51,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
-# one at a time each: intake, completer, loader, backlog poller, maintenance, fan-out, notifier, clock, gauges
-ENGINE_CONNECTIONS = 9
+# one at a time each: intake, completer, loader, backlog poller, maintenance, fan-out, notifier, clock,
+# gauges, usage
+ENGINE_CONNECTIONS = 10
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -135,6 +140,16 @@ def collector(
     return Collector(settings.otlp_endpoint, headers, role, shutdown, registry)
 
 
+def quota_of(settings: Settings) -> QuotaLimits:
+    """The limits of applications that have no others."""
+    return QuotaLimits(
+        messages_soft=settings.message_soft_limit,
+        messages_hard=settings.message_limit,
+        endpoints_soft=settings.endpoint_soft_limit,
+        endpoints_hard=settings.endpoint_limit,
+    )
+
+
 def retention_of(settings: Settings) -> Retention:
     """How long data is kept."""
     return Retention(
@@ -142,6 +157,7 @@ def retention_of(settings: Settings) -> Retention:
         audit=timedelta(seconds=settings.audit_history),
         statistics=timedelta(seconds=settings.statistics_history),
         tasks=timedelta(seconds=settings.task_history),
+        usage=timedelta(seconds=settings.usage_history),
     )
 
 
@@ -167,7 +183,7 @@ async def running(
     process, if anything does. Raises ProcessRefused if the database may not be used by this process.
     """
     shutdown, vitals = shutdown or Shutdown(), vitals or Vitals()
-    events = NO_EVENTS if measurement is None else measurement.events
+    measured = NO_EVENTS if measurement is None else measurement.events
     direct, prepared = settings.direct_url, settings.database_prepared_statements
     clock = SystemClock()
     ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
@@ -182,7 +198,7 @@ async def running(
             direct_url=direct,
             prepared=prepared,
             guard=guard,
-            events=events,
+            events=measured,
         )
         stack.push_async_callback(engine.close)
         watching = asyncio.create_task(guard.watch(engine, shutdown.begin), name="guard")
@@ -197,6 +213,14 @@ async def running(
         following = asyncio.create_task(clock.follow(reference), name="clock")
         stack.callback(following.cancel)
         vitals.watch_parts(lambda: ["clock"] if following.done() else [])
+        alerts = channels(settings, stack, None if inboxes is None else inboxes.base, sandbox=sandbox)
+        folder = UsageFolder(
+            *(engine, clock, os.urandom, Products(engine, clock, products)),
+            quota=quota_of(settings),
+            history=settings.history,
+            audience=alerts.audience,
+        )
+        events: Events = Sink([measured, folder])
         if role == "api":
             from angarium.dispatch.notifier import Notifier
 
@@ -207,7 +231,6 @@ async def running(
             fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
-            alerts = channels(settings, stack, None if inboxes is None else inboxes.base, sandbox=sandbox)
             dispatcher = _dispatcher(
                 settings, stack, engine, clock, ring, policy, products, guard, alerts, events
             )
@@ -216,6 +239,10 @@ async def running(
             hand_over, fan_out = dispatcher.hand_over, dispatcher.fan_out
             waiting = [lambda: dispatcher.waiting]
             clock.on_jump(dispatcher.clock_jumped)
+        folder.hand_over = hand_over
+        folding = asyncio.create_task(folder.run(), name="usage")
+        stack.callback(folding.cancel)
+        vitals.watch_parts(lambda: ["usage"] if folding.done() else [])
         if measurement is not None:
             measurement.watch_pools([engine])
             measurement.watch_restore(lambda: (guard.hold is not None, guard.pace))
@@ -231,7 +258,6 @@ async def running(
         # not needed by the role `dispatch`
         from angarium.dispatch.url_check_transport import UrlCheckTransport
         from angarium.service.intake import Intake
-        from angarium.service.product import Products
         from angarium.service.services import Services
 
         database = await Database.connect(
@@ -241,7 +267,7 @@ async def running(
             prepared=prepared,
             guard=guard,
             pool_name="api",
-            events=events,
+            events=measured,
             planned=True,
         )
         stack.push_async_callback(database.close)
@@ -253,6 +279,7 @@ async def running(
             history=settings.history,
             accepts=lambda: guard.accepts,
             events=events,
+            quota=quota_of(settings),
         )
         if measurement is not None:
             measurement.watch_pools([database])
@@ -273,7 +300,9 @@ async def running(
             inboxes=inboxes,
             policy=policy,
             https_only=settings.https_only,
-            endpoint_limit=settings.endpoint_limit,
+            quota=quota_of(settings),
+            folder=folder,
+            events=events,
             waiting=waiting,
             replica=replica,
             hold=lambda: guard.waiting,
@@ -383,7 +412,6 @@ async def _replica(
 @asynccontextmanager
 async def offline(settings: Settings, database_url: str) -> AsyncIterator[DatabaseServices]:
     """The use cases on a database, without a server."""
-    from angarium.service.product import Products
     from angarium.service.services import DatabaseServices
 
     clock = SystemClock()

@@ -30,6 +30,7 @@ RECEIPT = Receipt(UUID(int=1), 1, 0, 1, None, 0.0).text()
 VIEW, MANAGE, SEND = Capability.VIEW, Capability.MANAGE_ENDPOINT, Capability.CREATE_ATTEMPTS
 NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/v1/app"): (ORG, None),
+    ("GET", "/api/v1/usage"): (ORG, None),
     ("POST", "/api/v1/app"): (ORG, {"name": "New"}),
     ("GET", APP): (VIEW, None),
     ("PUT", APP): (ORG, {"name": "Put"}),
@@ -46,6 +47,8 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", f"{APP}/contact"): (VIEW, None),
     ("PUT", f"{APP}/contact"): (MANAGE, {"contacts": [{"email": "mine@example.com"}]}),
     ("POST", f"{APP}/contact/{{contact_id}}/confirmation"): (MANAGE, None),
+    ("GET", f"{APP}/quota"): (VIEW, None),
+    ("PATCH", f"{APP}/quota"): (ORG, {"messagesHard": 1000}),
     ("GET", f"{APP}/endpoint"): (VIEW, None),
     ("POST", f"{APP}/endpoint"): (MANAGE, URL),
     ("GET", ENDPOINT): (VIEW, None),
@@ -125,6 +128,7 @@ AT_HOME = {
     ("POST", "/api/v1/auth/logout"),
     ("GET", "/api/v1/organization"),
     ("PUT", "/api/v1/organization"),
+    ("GET", "/api/v1/usage"),
 }
 # a caller who lists these with an application token sees the organization's
 SHARED = {("GET", "/api/v1/event-type"), ("GET", "/api/v1/event-type/{event_type_name}")}

@@ -27,6 +27,7 @@ CHANGES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", f"{APP}/export"): ("application.exported", None),
     ("PUT", f"{APP}/contact"): ("contact.created", {"contacts": [{"email": "new@example.com"}]}),
     ("POST", f"{APP}/contact/{{contact_id}}/confirmation"): ("contact.asked", None),
+    ("PATCH", f"{APP}/quota"): ("application.quota.changed", {"messagesHard": 2000}),
     ("POST", f"{APP}/endpoint"): ("endpoint.created", None),
     ("PUT", ENDPOINT): ("endpoint.updated", {"url": "http://localhost:9/put"}),
     ("PATCH", ENDPOINT): ("endpoint.updated", None),

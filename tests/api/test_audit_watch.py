@@ -24,7 +24,7 @@ begin
 end $$;
 """
 WATCHED = {
-    "application": "updated_at",
+    "application": "updated_at,refused_until",
     "endpoint": "updated_at,revision,keys,headers",  # sealed again whenever they are written
     "event_type": "updated_at",
     "api_key": "last_used_at",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from angarium.core.alert import ALL_KINDS
 from angarium.core.claims import Capability
 from angarium.core.contact import CONFIRMATIONS_OF_APPLICATION, MAX_CONTACTS
 from tests.api.conftest import Api, Backend
@@ -22,7 +23,7 @@ async def test_contacts_are_replaced_and_those_that_stay_keep_what_they_are(api:
         ("a@example.com", "pending"),
         ("b@example.com", "pending"),
     ]
-    assert first[0]["kinds"] == ["endpoint.disabled", "endpoint.failing", "message.exhausted"]
+    assert first[0]["kinds"] == list(ALL_KINDS)
     assert "bounce" not in first[0]
     second = (await api.put(path, listed("B@example.com", "c@example.com", kinds=["endpoint.disabled"])))[
         "contacts"

@@ -77,4 +77,4 @@ def test_every_way_to_create_a_message_uses_one_rule() -> None:
                 assert isinstance(expiry, ast.Call), file
                 assert ast.unparse(expiry.func) == "expiry", file
                 makers.append(file.name)
-    assert sorted(makers) == ["alert.py", "intake.py"]
+    assert sorted(makers) == ["alert.py", "intake.py", "usage.py"]

@@ -24,6 +24,8 @@ async def test_every_table_and_the_number_of_partitions_reach_a_plateau(database
     # is left in the morning
     assert days[0].keys() - filled - CONFIGURATION == {"idempotency", "fault", "held_lane", "fan_out"}
     for name, last in days[-1].items():
+        if name == "usage":  # a row for each application and month, kept for years
+            continue
         assert max(day[name].rows for day in days[25:]) <= max(day[name].rows for day in days[:25]), name
         assert last.partitions == days[30][name].partitions, name
 

@@ -81,7 +81,7 @@ async def test_an_export_has_what_the_api_returns_and_no_secret(
     out = tmp_path / "export"
     said = await furnished.run("app", "export", app, "--out", str(out))
     assert furnished.code == 0, furnished.said
-    assert f"in 11 files in {out}" in said
+    assert f"in 12 files in {out}" in said
 
     listed = (await get(f"/app/{app}/msg", limit=100))["data"]
     exported = records(out, "message")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,18 @@ CODES = {
     "BodyTooLarge": "payload_too_large",
     "TooSlow": "body_too_slow",
     "Compressed": "unsupported_content_encoding",
+    "MessageLimitReached": "message_limit_reached",
     "Overloaded": "overloaded",
     "Invalid": "validation",
     "SettingsError": "settings",
     "ProcessRefused": "settings",
     "StoreUnavailable": "store_unavailable",
 }
-PLAIN = [name for name in CODES if name not in ("TooManyEndpoints", "UidTaken", "Unsupported", "Invalid")]
+PLAIN = [
+    name
+    for name in CODES
+    if name not in ("TooManyEndpoints", "UidTaken", "Unsupported", "Invalid", "MessageLimitReached")
+]
 
 
 def test_the_codes_are_stable() -> None:
@@ -119,6 +125,17 @@ def test_too_many_endpoints_names_the_limit() -> None:
     )
     assert "Endpoint limit reached (1,000)." in errors.TooManyEndpoints(1000).detail
     assert error.wire_code == "too_many_endpoints"
+
+
+def test_a_limit_of_messages_says_when_the_month_ends() -> None:
+    now, end = datetime(2026, 11, 30, 23, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    error = errors.MessageLimitReached(1000, 1001, end, now)
+    assert error.detail == (
+        "Message limit of the month reached: 1,001 of 1,000 used. "
+        "The next month begins at 2026-12-01T00:00:00Z."
+    )
+    assert error.facts == {"limit": 1000, "used": 1001, "endsAt": "2026-12-01T00:00:00Z"}
+    assert (error.retry_after, error.wire_code) == (60.0, "message_limit_reached")
 
 
 def test_field_errors_contain_their_locations() -> None:

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.alert import OPERATIONS
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.failure import kind_of
 from angarium.core.health import Health
@@ -26,7 +27,7 @@ from angarium.core.lifecycle import Move
 from angarium.core.nouns import Application, DisabledReason, Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.dispatch.active_lane import ActiveLane
-from angarium.dispatch.alert import DISABLED, FAILING, OPERATIONS, Alert
+from angarium.dispatch.alert import DISABLED, FAILING, Alert
 from angarium.dispatch.completer import (
     AGAIN,
     CAPACITY,

@@ -13,10 +13,10 @@ import pytest
 
 from angarium.clock import SystemClock, datetime_at
 from angarium.core import ids
+from angarium.core.alert import OPERATIONS
 from angarium.core.health import Health
 from angarium.core.nouns import Application, DisabledReason, Endpoint
 from angarium.core.profile_table import DisableTable
-from angarium.dispatch.alert import OPERATIONS
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
 from angarium.store import disable

@@ -19,6 +19,7 @@ from angarium.core.address import AddressPolicy
 from angarium.core.inbox import InboxUrls
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
+from angarium.core.quota import QuotaLimits
 from angarium.core.token_key import TokenKey
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from angarium.portal import app as portal
@@ -74,17 +75,20 @@ async def at_work(
     https_only: bool = False,
     play: str = URL,
     endpoint_limit: int = 1000,
+    quota: QuotaLimits | None = None,
     **options: Any,
 ) -> AsyncIterator[AtWork]:
     """A product at work, for an organization that is not provisioned yet.
 
-    `play`: where Play's inboxes are said to be. `endpoint_limit`: of an application. `options` are
-    `create_app`'s.
+    `play`: where Play's inboxes are said to be. `endpoint_limit`: of an application. `quota`: all
+    default limits instead. `options` are `create_app`'s.
     """
     world = World(database, clock=clock, products={made.name: made}, addresses=addresses)
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
-        intake = Intake(database, clock, os.urandom, dispatcher.hand_over, dispatcher.fan_out, known)
+        limits = quota or QuotaLimits(endpoints_hard=endpoint_limit)
+        shared = database, clock, os.urandom
+        intake = Intake(*shared, dispatcher.hand_over, dispatcher.fan_out, known, quota=limits)
         url_check_transport = scouting(world)
         services = services_of(
             world,
@@ -93,7 +97,7 @@ async def at_work(
             https_only=https_only,
             url_check_transport=url_check_transport,
             play=play,
-            endpoint_limit=endpoint_limit,
+            quota=limits,
         )
         app = create_app(services, pages=portal.routes(), **options)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -129,6 +133,7 @@ def services_of(
     url_check_transport: UrlCheckTransport | None = None,
     play: str = URL,
     endpoint_limit: int = 1000,
+    quota: QuotaLimits | None = None,
 ) -> Services:
     """All use cases over a world's database and clock."""
     return Services(
@@ -143,6 +148,6 @@ def services_of(
         inboxes=InboxUrls(play),
         policy=world.addresses,
         https_only=https_only,
-        endpoint_limit=endpoint_limit,
+        quota=quota or QuotaLimits(endpoints_hard=endpoint_limit),
         mails=True,
     )

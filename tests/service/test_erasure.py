@@ -23,6 +23,7 @@ from angarium.core.lifecycle import Move
 from angarium.core.nouns import Application, Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.core.product import STANDARD
+from angarium.core.quota import month_of
 from angarium.dispatch import background_task as steps
 from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.service import audit
@@ -30,7 +31,7 @@ from angarium.service.idempotency import KeyClaim
 from angarium.service.intake import Intake
 from angarium.service.product import Products
 from angarium.service.services import Services
-from angarium.store import alert, api_key, background_task, complete, erase, hourly_stats
+from angarium.store import alert, api_key, background_task, complete, erase, hourly_stats, usage
 from angarium.store.background_task import BackgroundTask
 from angarium.store.connection import Connection
 from angarium.store.database import Database
@@ -171,6 +172,7 @@ async def furnish(world: World, services: Services, url: str, mark: str) -> tupl
             " values ($1, $2, $3, 'portal-session:1', '192.0.2.77', 'portal_link.made', $4)",
             app.org_id, world.new_id(), app.id, {"name": mark},
         )  # fmt: skip
+        await usage.fold(connection, 1000)
         counted = HourlyStats()
         counted.note(app.id, endpoint.id, world.clock.now(), 5, None)
         await hourly_stats.add(connection, counted.take())
@@ -218,6 +220,11 @@ async def test_an_erased_application_is_in_no_table_but_the_audit_log_and_others
         app, endpoint = await furnish(world, services, receiver.url, MARK)
         other, _ = await furnish(world, services, receiver.url, "other")
         await receiver.wait_for(12)
+        month = month_of(datetime_at(world.clock.now()))
+        for one in (app, other):  # not added up yet
+            await world.fetch(
+                "insert into usage_entry (app_id, month, endpoints) values ($1, $2, 9)", one.id, month
+            )
         before = await counts(world, other.id)
         assert {table.name for table in TABLES if table.left is not None} - set(
             await counts(world, app.id)
@@ -230,6 +237,8 @@ async def test_an_erased_application_is_in_no_table_but_the_audit_log_and_others
         with pytest.raises(NotFound):
             await services.intake.accept(world.draft(app))
         data = await finished(world, task)
+        sums = await world.fetch("select org_id, messages from usage where app_id = $1", usage.ERASED)
+        assert [tuple(row) for row in sums] == [(ORG, 4)], "the organization keeps the sums"
         found = await rows_with(world.database, *names_of(app), str(endpoint.id))
         assert set(found) <= LOG, found
         assert data["rows"]["message"] == data["rows"]["payload"] == 4
@@ -249,7 +258,7 @@ async def test_an_erased_application_is_in_no_table_but_the_audit_log_and_others
             if not row["action"].startswith("application.era"):
                 assert (row["address"], row["before"], row["after"]) == (None, None, {"erased": True})
         after = await counts(world, other.id)
-        for queue in ("pending", "retry"):  # deliveries continued
+        for queue in ("pending", "retry", "usage_entry"):  # deliveries continued
             before.pop(queue, None)
             after.pop(queue, None)
         assert after == before

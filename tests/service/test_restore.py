@@ -21,12 +21,14 @@ from angarium.core import ids
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import Conflict, CredentialExpired, NotAuthenticated, NotFound
 from angarium.core.keyring import Keyring
+from angarium.core.product import STANDARD
 from angarium.core.token_key import TokenKey
 from angarium.service.api_key import ApiKeys
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.erasure import Erasures
+from angarium.service.product import Products
 from angarium.service.reapply import ExportedRecord, Reapplied, Reapply, export
 from angarium.service.restore import Reconcile, Reconciled, Restore
 from angarium.service.token import Tokens
@@ -34,6 +36,7 @@ from angarium.store import installation
 from angarium.store.database import Database
 from angarium.store.guard import Guard
 from tests.conftest import Clones
+from tests.kit.world import product
 
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 RING: Final = Keyring([b"k" * 32])
@@ -47,7 +50,10 @@ class UseCases:
         shared = database, self.clock, os.urandom
         self.database = database
         self.application = Applications(*shared)
-        self.endpoint = Endpoints(*shared, RING, policy=AddressPolicy(()), https_only=False, limit=100)
+        products = Products(database, self.clock, {STANDARD: product()})
+        self.endpoint = Endpoints(
+            *shared, RING, policy=AddressPolicy(()), https_only=False, products=products
+        )
         self.key = ApiKeys(*shared)
         self.token = Tokens(*shared, TokenKey.of("s" * 48))
         self.erasure = Erasures(*shared)

@@ -8,12 +8,15 @@ from angarium.clock import SystemClock
 from angarium.core.address import AddressPolicy
 from angarium.core.keyring import Keyring, SealError
 from angarium.core.nouns import Endpoint
+from angarium.core.product import STANDARD
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.idempotency import Idempotency, KeyClaim, StoredAnswer
+from angarium.service.product import Products
 from angarium.service.rewrap import Rewrap
 from angarium.store.database import Database
+from tests.kit.world import product
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
 ANSWER_KEY = b"i" * 32
@@ -21,7 +24,10 @@ ANSWER_KEY = b"i" * 32
 
 def endpoints(database: Database, *keys: bytes) -> Endpoints:
     return Endpoints(
-        database, SystemClock(), os.urandom, Keyring(keys), policy=AddressPolicy(), https_only=True, limit=9
+        *(database, SystemClock(), os.urandom, Keyring(keys)),
+        policy=AddressPolicy(),
+        https_only=True,
+        products=Products(database, SystemClock(), {STANDARD: product()}),
     )
 
 

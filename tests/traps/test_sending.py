@@ -11,6 +11,7 @@ from angarium.core import ids
 from angarium.core.nouns import State
 from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.service.endpoint import Endpoints
+from angarium.service.product import Products
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Raw, Receiver, Reply, Silence
 from tests.kit.world import LOOPBACK, World, product
@@ -175,7 +176,10 @@ async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: W
     async with Receiver(answer) as receiver, world.dispatching(policy=policy) as dispatcher:
         made = await world.endpoint(app, receiver.url)
         endpoints = Endpoints(
-            world.database, world.clock, os.urandom, world.keyring, policy=LOOPBACK, https_only=False, limit=9
+            *(world.database, world.clock, os.urandom, world.keyring),
+            policy=LOOPBACK,
+            https_only=False,
+            products=Products(world.database, world.clock, {}),
         )
         async with world.intake(dispatcher.hand_over) as intake:
             await intake.accept_many([world.draft(app) for _ in range(3)])

@@ -9,9 +9,9 @@ import msgspec
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.alert import OPERATIONS
 from angarium.core.nouns import State
 from angarium.core.profile_table import DisableTable
-from angarium.dispatch.alert import OPERATIONS
 from angarium.service.replay import Replay
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply

@@ -22,10 +22,13 @@ from angarium.core.nouns import DisabledReason
 
 _TEXTS: Final = Path(__file__).with_name("en.toml")
 _KEYS: Final = {
+    AlertKind.QUOTA_HARD: "quota_hard",
     AlertKind.DISABLED: "disabled",
     AlertKind.FAILING: "failing",
     AlertKind.EXHAUSTED: "exhausted",
+    AlertKind.QUOTA_SOFT: "quota_soft",
 }
+_QUOTAS: Final = frozenset({AlertKind.QUOTA_SOFT, AlertKind.QUOTA_HARD})
 _REASONS: Final = frozenset({DisabledReason.FAILING, DisabledReason.GONE})
 
 
@@ -93,7 +96,14 @@ def for_contact(digest: Digest, prefix: str, unsubscribe: str, portal: str | Non
     return Letter(
         _t("subject.of", what=_subject(digest), application=application),
         (_t("lead.contact", application=application),),
-        _groups(digest, lambda one: _t("entry.named", name=one_line(one.name), ref=_ref(one, prefix))),
+        _groups(
+            digest,
+            lambda one: (
+                application
+                if one.kind in _QUOTAS
+                else _t("entry.named", name=one_line(one.name), ref=_ref(one, prefix))
+            ),
+        ),
         None if portal is None else LetterLink(_t("action.portal"), portal),
         footer=(
             _t("footer.why", application=application),
@@ -115,11 +125,19 @@ def for_operator(digest: Digest, admin: str | None) -> Letter:
         (_t("lead.operator"),),
         _groups(
             digest,
-            lambda one: _t(
-                "entry.owned",
-                application=one_line(one.application),
-                name=one_line(one.name),
-                ref=_ref(one, ids.ENDPOINT),
+            lambda one: (
+                _t(
+                    "entry.named",
+                    name=one_line(one.application),
+                    ref=ids.text(ids.APPLICATION, one.app_id),
+                )
+                if one.kind in _QUOTAS
+                else _t(
+                    "entry.owned",
+                    application=one_line(one.application),
+                    name=one_line(one.name),
+                    ref=_ref(one, ids.ENDPOINT),
+                )
             ),
         ),
         None if admin is None else LetterLink(_t("action.admin"), admin),
@@ -167,6 +185,10 @@ def _lines(entry: Entry) -> Iterator[str]:
         when = f"{_t('entry.messages', entry.count)}, {when}"
     yield when
     if entry.code is None:
+        return
+    if entry.kind in _QUOTAS:
+        # one notice for both limits says what was reached last
+        yield _t(f"quota.{entry.code}" if entry.count == 1 else "quota.both")
         return
     if entry.kind is AlertKind.DISABLED:
         if entry.code in _REASONS:

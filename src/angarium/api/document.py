@@ -76,6 +76,8 @@ TAGS: Final = {
     "type and channel, and has a secret, headers and a rate limit.",
     "Contact": "A contact is an address that is mailed when endpoints of an application fail, once it has "
     "confirmed.",
+    "Quota": "An application has limits of messages a month and of endpoints. What it uses is counted by "
+    "month.",
     "Event Type": "An event type names a kind of message, and has a description and JSON Schemas.",
     "Message": "A message is one event. Creating it creates a delivery for each endpoint that selects it.",
     "Message Attempt": "An attempt is one HTTP request made for a delivery. A failed delivery is attempted "
@@ -145,6 +147,7 @@ _UNAVAILABLE: Final = ("overloaded", "store_unavailable")
 _CHANGES: Final = ("bad_request", "conflict")
 _BODY: Final = ("body_too_slow", "payload_too_large", "unsupported_content_encoding")
 _ONLY: Final[Mapping[str, tuple[str, ...]]] = {
+    "v1.message.create": ("message_limit_reached",),
     "v1.endpoint.create": ("too_many_endpoints",),
     "v1.endpoint.upsert": ("too_many_endpoints",),
     "v1.listener.open": ("too_many_endpoints",),

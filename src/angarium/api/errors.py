@@ -46,6 +46,8 @@ def body_of(error: AngariumError) -> dict[str, Any]:
         return {"code": error.wire_code, "detail": errors.StoreUnavailable().detail}
     if status_of(error) == 500:
         return INTERNAL
+    if isinstance(error, errors.MessageLimitReached):
+        return {"code": error.wire_code, "detail": error.detail, **error.facts}
     return {"code": error.wire_code, "detail": error.detail}
 
 

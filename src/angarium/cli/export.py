@@ -19,8 +19,8 @@ __all__ = ["application", "message"]
 
 OF_MESSAGE: Final = ("message", "attempt", "delivery", "event-id")
 KINDS: Final = (
-    "application", "endpoint", *OF_MESSAGE, "background-task", "audit", "statistics", "inbox-request",
-    "api-key",
+    "application", "endpoint", *OF_MESSAGE, "background-task", "audit", "statistics", "usage",
+    "inbox-request", "api-key",
 )  # fmt: skip
 MANIFEST: Final = "manifest.json"
 Out = Annotated[Path, typer.Option(help="Directory for the files; created if it is missing.")]

@@ -141,6 +141,7 @@ def apply(
         from angarium.service.api_key import ApiKeys
         from angarium.service.application import Applications
         from angarium.service.endpoint import Endpoints
+        from angarium.service.product import Products
         from angarium.service.reapply import Reapplied, Reapply
         from angarium.service.restore import Restore
 
@@ -151,7 +152,8 @@ def apply(
             *(*shared, build.keyring(settings)),
             policy=AddressPolicy(settings.allowed_subnets),
             https_only=settings.https_only,
-            limit=settings.endpoint_limit,
+            products=Products(*shared[:2], build.products_of(settings)),
+            quota=build.quota_of(settings),
         )
         work = Reapply(
             *shared, applications=Applications(*shared), endpoints=endpoints, keys=ApiKeys(*shared)

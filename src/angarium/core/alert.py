@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 
+OPERATIONS: Final = "org_operations"
+"""The organization of the operator, whose applications get operational webhooks."""
 GATHER: Final = 60.0
 """Seconds from the first notice to the first digest: many endpoints of one server fail at almost once."""
 WINDOWS: Final = (600.0, 3600.0)
@@ -31,6 +33,8 @@ class AlertKind(StrEnum):
     DISABLED = "endpoint.disabled"
     FAILING = "endpoint.failing"
     EXHAUSTED = "message.exhausted"
+    QUOTA_SOFT = "quota.soft"
+    QUOTA_HARD = "quota.hard"
 
 
 ALL_KINDS: Final = tuple(AlertKind)
@@ -60,8 +64,15 @@ class Audience:
         return bool(self.operator) or self.contacts
 
 
+NOBODY: Final = Audience()
+
+
 class Notice(msgspec.Struct, frozen=True, gc=False):
-    """What happened at an endpoint, `count` times. `code`: of the failure kind, or why it was disabled."""
+    """What happened at an endpoint, `count` times. `code`: of the failure kind, or why it was disabled.
+
+    A notice of a limit is about the application: `endpoint_id` is the application's id, and `code` says what
+    is limited, `messages` or `endpoints`.
+    """
 
     app_id: UUID
     endpoint_id: UUID

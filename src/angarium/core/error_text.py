@@ -193,6 +193,13 @@ TEXTS: Final[dict[str, ErrorText]] = {
         "Wait for the seconds in `Retry-After`.",
         {"address": 3, "application": 20},
     ),
+    "message_limit_reached": ErrorText(
+        429,
+        "The application has reached its limit of messages for the month.",
+        "Message limit of the month reached: {used:,} of {limit:,} used. The next month begins at {end}.",
+        "Wait until `endsAt`, or ask the operator for a higher limit.",
+        {"limit": 1000, "used": 1000, "end": "2026-12-01T00:00:00Z"},
+    ),
     "internal_error": ErrorText(
         500,
         "A fault on our side.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Literal
 
@@ -114,6 +115,27 @@ class TooManyFailures(AngariumError):
     ) -> None:
         super().__init__(detail, code=code, **values)
         self.retry_after = retry_after
+
+
+class MessageLimitReached(TooManyFailures):
+    """The application has reached its limit of messages for the month."""
+
+    code = "message_limit_reached"
+
+    def __init__(self, limit: int, used: int, ends_at: datetime, now: datetime) -> None:
+        """`ends_at`: when the month ends."""
+        self.limit = limit
+        self.used = used
+        self.ends_at = ends_at
+        self.said_end = f"{ends_at:%Y-%m-%dT%H:%M:%SZ}"
+        super().__init__(
+            limit=limit, used=used, end=self.said_end, retry_after=(ends_at - now).total_seconds()
+        )
+
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """What is known of the limit, for bodies of errors."""
+        return {"limit": self.limit, "used": self.used, "endsAt": self.said_end}
 
 
 class BodyTooLarge(AngariumError):

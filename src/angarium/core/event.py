@@ -51,6 +51,12 @@ class Events:
     def fanned_out(self, deliveries: int) -> None:
         """Deliveries of a message that was accepted before were committed."""
 
+    def quota_refused(self, noun: str, count: int) -> None:
+        """Messages or endpoints (`noun`) were refused, because an application has reached its limit."""
+
+    def endpoint_created(self) -> None:
+        """An endpoint was created."""
+
     def turned_away(self, reason: str, messages: int) -> None:
         """Messages were not accepted, because there was no room or no database."""
 

@@ -23,6 +23,7 @@ from angarium.core.profile_table import (
     Ids,
     Management,
     Portal,
+    QuotaTable,
     Secrets,
     SigningTable,
     Table,
@@ -67,6 +68,8 @@ class Profile(Table, frozen=True):
     """Signing secrets."""
     portal: Portal = Portal()
     """Links into the portal."""
+    quota: QuotaTable = QuotaTable()
+    """Limits of applications."""
     events: tuple[EventTypeRule, ...] = ()
     """The catalogue of event types."""
     scenarios: tuple[Scenario, ...] = ()
@@ -137,9 +140,20 @@ class Profile(Table, frozen=True):
             raise ProfileError(("delivery", "timeout"), "must be greater than 0 and at most 60s")
         if self.disable.consecutive_attempts is not None and self.disable.consecutive_attempts < 1:
             raise ProfileError(("disable", "consecutive_attempts"), "must be at least 1")
+        self._check_quota()
         for index, part in enumerate(self.disable.warn_at):
             if not 0.0 < part <= 1.0:
                 raise ProfileError(("disable", "warn_at", index), "must be greater than 0 and at most 1")
+
+    def _check_quota(self) -> None:
+        for noun in ("messages", "endpoints"):
+            numbers = [getattr(self.quota, f"{noun}_{level}") for level in ("soft", "hard")]
+            for level, number in zip(("soft", "hard"), numbers, strict=True):
+                if isinstance(number, int) and number < 0:
+                    raise ProfileError(("quota", f"{noun}_{level}"), "must be at least 0")
+            soft, hard = numbers
+            if isinstance(soft, int) and isinstance(hard, int) and soft > hard:
+                raise ProfileError(("quota", f"{noun}_soft"), f"must be at most {noun}_hard, {hard}")
 
     def _check_events(self) -> None:
         names: set[str] = set()

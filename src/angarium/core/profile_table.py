@@ -169,6 +169,20 @@ class Portal(Table, frozen=True):
         return parse_duration(self.link_lifetime)
 
 
+class QuotaTable(Table, frozen=True):
+    """Limits of each application, unless it has limits of its own. A number, or `unlimited`. Default: those
+    of the settings."""
+
+    messages_soft: int | Literal["unlimited"] | None = None
+    """Messages a month that are reported."""
+    messages_hard: int | Literal["unlimited"] | None = None
+    """Messages a month; others are refused."""
+    endpoints_soft: int | Literal["unlimited"] | None = None
+    """Number of endpoints that is reported."""
+    endpoints_hard: int | Literal["unlimited"] | None = None
+    """Number of endpoints; others are refused."""
+
+
 class EventTypeRule(Table, frozen=True):
     """One entry of the catalogue."""
 

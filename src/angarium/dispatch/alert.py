@@ -16,11 +16,11 @@ from uuid import UUID
 import msgspec
 
 from angarium.core import ids
+from angarium.core.alert import OPERATIONS
 from angarium.store.accept import Item
 from angarium.store.endpoint import Uids
 from angarium.store.message import expiry
 
-OPERATIONS: Final = "org_operations"
 DISABLED: Final = "endpoint.disabled"
 FAILING: Final = "endpoint.failing"
 _KEPT: Final = 90 * 86400.0

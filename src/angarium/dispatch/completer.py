@@ -20,7 +20,7 @@ import structlog
 from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.alert import AlertKind, Audience, Notice
+from angarium.core.alert import NOBODY, AlertKind, Audience, Notice
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.event import NO_EVENTS, Attempted, Events
 from angarium.core.lifecycle import Move
@@ -46,7 +46,6 @@ TRIES: Final = 3  # of a batch that the database refuses, before its outcomes ar
 AGAIN: Final = 60.0  # seconds between tries of parked outcomes
 SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
-NOBODY: Final = Audience()
 OUTCOMES: Final = "outcomes"  # the cause of a pause: they cannot be recorded
 _UNRECORDED: Final = "The response could not be recorded."
 

@@ -16,8 +16,10 @@ from angarium.core import ids
 from angarium.core.address import AddressPolicy
 from angarium.core.audit import difference, endpoint_view, secret_view
 from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints, UidTaken
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
+from angarium.core.quota import MOST_ENDPOINTS, NO_LIMITS, QuotaLimits, limits
 from angarium.core.url import check_url
 from angarium.service import endpoint_field as fields
 from angarium.service.endpoint_field import (
@@ -30,9 +32,10 @@ from angarium.service.endpoint_field import (
     check_headers,
     kept_login,
 )
+from angarium.service.product import Products
 from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as application_store
-from angarium.store import background_task
+from angarium.store import background_task, usage
 from angarium.store import endpoint as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
@@ -56,14 +59,18 @@ class Endpoints(UseCase):
         *,
         policy: AddressPolicy,
         https_only: bool,
-        limit: int,
+        products: Products,
+        quota: QuotaLimits = NO_LIMITS,
+        events: Events = NO_EVENTS,
     ) -> None:
-        """`limit`: maximum number of endpoints per application."""
+        """`quota`: the limits of applications that have no others."""
         super().__init__(database, clock, entropy)
         self._keyring = keyring
         self._policy = policy
         self._https_only = https_only
-        self._limit = limit
+        self._products = products
+        self._quota = quota
+        self._events = events
 
     async def find(self, app_id: UUID, ref: str) -> Endpoint:
         """The endpoint with this id or uid. Raises NotFound."""
@@ -93,9 +100,12 @@ class Endpoints(UseCase):
         new = self._new(application, checked, secret, dict(headers or {}), login)
         if pulled:
             new = replace(new, shard=PULLED)
+        await self._products.of(application.org_id)
         async with self._database.transaction() as connection:
             await check_event_types(connection, application.org_id, draft.event_types)
-            return await self._insert(connection, new)
+            made = await self._insert(connection, new)
+        self._events.endpoint_created()
+        return made
 
     async def upsert(
         self, application: Application, ref: str, draft: EndpointDraft, *, headers: Mapping[str, str] | None
@@ -106,6 +116,7 @@ class Endpoints(UseCase):
         """
         if headers is not None:
             check_headers(headers)
+        await self._products.of(application.org_id)
         async with self._database.transaction() as connection:
             await check_event_types(connection, application.org_id, draft.event_types)
             found = await store.find(connection, application.id, ref, self._keyring, lock=True)
@@ -113,7 +124,9 @@ class Endpoints(UseCase):
             if found is None:
                 new = self._new(application, checked, None, dict(headers or {}), login)
                 try:
-                    return await self._insert(connection, new), True
+                    made = await self._insert(connection, new)
+                    self._events.endpoint_created()
+                    return made, True
                 except UidTaken:  # created concurrently, or the uid of the body is another endpoint's
                     found = await store.find(connection, application.id, ref, self._keyring, lock=True)
                     if found is None:
@@ -251,12 +264,17 @@ class Endpoints(UseCase):
 
     async def _insert(self, connection: Connection, new: Endpoint) -> Endpoint:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
-        await application_store.hold(connection, new.org_id, new.app_id)
+        own = await application_store.hold(connection, new.org_id, new.app_id)
+        product = await self._products.of(new.org_id, connection)
+        most = limits(new.org_id, own, product.profile.quota, self._quota).endpoints_hard
         made = await store.create(connection, new, self._keyring, self._entropy)
         await self._record(connection, "endpoint.created", _subject(made), after=endpoint_view(made))
         # counted last: a repeated request with an existing uid gets Conflict, even at the limit
-        if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
-            raise TooManyEndpoints(self._limit)
+        count = await store.count(connection, new.app_id, MOST_ENDPOINTS if most is None else most + 1)
+        if most is not None and count > most:
+            self._events.quota_refused("endpoints", 1)
+            raise TooManyEndpoints(most)
+        await usage.count_endpoints(connection, new.app_id, count, self._clock.now())
         return made
 
     async def _store(

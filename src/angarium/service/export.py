@@ -49,6 +49,7 @@ class ExportKind(StrEnum):
     BACKGROUND_TASK = "background-task"
     AUDIT = "audit"
     STATISTICS = "statistics"
+    USAGE = "usage"
     INBOX_REQUEST = "inbox-request"
     API_KEY = "api-key"
 
@@ -64,6 +65,7 @@ _READ: Final[Mapping[ExportKind, tuple[str, Reading]]] = {
     ExportKind.EVENT_ID: ("", store.event_ids),
     ExportKind.BACKGROUND_TASK: (ids.TASK, store.background_tasks),
     ExportKind.STATISTICS: ("", store.statistics),
+    ExportKind.USAGE: ("", store.usage),
     ExportKind.INBOX_REQUEST: ("", store.inbox_requests),
     ExportKind.API_KEY: (KEY, store.api_keys),
 }

@@ -23,6 +23,7 @@ from angarium.core.errors import (
     BadRequest,
     BodyTooLarge,
     Conflict,
+    MessageLimitReached,
     NotFound,
     Overloaded,
     StoreReason,
@@ -31,10 +32,11 @@ from angarium.core.errors import (
 from angarium.core.event import NO_EVENTS, Events
 from angarium.core.nouns import Message
 from angarium.core.product import Product
+from angarium.core.quota import NO_LIMITS, QuotaLimits, limits, month_of, next_month
 from angarium.service.audit import current
 from angarium.service.product import Products
 from angarium.store import accept as store
-from angarium.store import audit
+from angarium.store import audit, usage
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import RowRefused, ValueRefused
@@ -149,7 +151,8 @@ class Intake:
     """Stores drafts in batches; `hand_over` gets the deliveries of each batch after its commit.
 
     `fan_out` is called when some deliveries are still to be written.
-    `history`: seconds for which messages are kept. No payload is kept longer.
+    `history`: seconds for which messages are kept. No payload is kept longer. `quota`: the limits of
+    applications that have no others.
     """
 
     def __init__(
@@ -166,8 +169,10 @@ class Intake:
         capacity: int = 10_000,
         capacity_bytes: int = 64 * 1024 * 1024,
         events: Events = NO_EVENTS,
+        quota: QuotaLimits = NO_LIMITS,
     ) -> None:
         self._events = events
+        self._quota = quota
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -217,7 +222,8 @@ class Intake:
     async def accept(self, draft: Draft) -> Accepted:
         """Store one message; returns after the commit.
 
-        Raises NotFound (application), Conflict (event id taken), BodyTooLarge, Overloaded, StoreUnavailable.
+        Raises NotFound (application), Conflict (event id taken), MessageLimitReached, BodyTooLarge,
+        Overloaded, StoreUnavailable.
         """
         product = self._products.known(draft.org_id) or await self._products.of(draft.org_id)
         (result,) = await self._results_of([(_signed(draft), product)])
@@ -293,7 +299,7 @@ class Intake:
         """How many messages wait to be stored, and their bytes."""
         return self._batcher.waiting
 
-    async def _store(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
+    async def _store(self, drafts: list[tuple[Draft, Product]], *, again: bool = False) -> list[Result]:
         now, begun = self._clock.now(), self._clock.steady()
         noise = self._entropy(8 * len(drafts))
         first = int(now * 1_000_000)
@@ -323,9 +329,11 @@ class Intake:
                 if item.key is not None and one.app_id is not None and not one.stored
             ]
             before = await store.accepted_before(connection, repeated, now) if repeated else {}
+            over = [one.app_id for one in stored if one.refused and one.app_id is not None]
+            refusals = await self._refusals(connection, over, now, again) if over else {}
         self._failed_at = 0.0
         app_ids = [one.app_id for one in stored if one.stored and one.app_id is not None]
-        duplicates = sum(not one.stored for one in stored if one.app_id is not None)
+        duplicates = sum(not one.stored and not one.refused for one in stored if one.app_id is not None)
         refused = len(drafts) - len(app_ids) - duplicates
         took = self._clock.steady() - begun
         self._events.accepted(app_ids, len(new_deliveries), duplicates, refused, took)
@@ -337,10 +345,45 @@ class Intake:
         if late or self._large:
             self._large.learn(items, stored)
         outcomes = iter(stored)
-        return [
-            self._result(item, next(outcomes), before) if isinstance(item, store.Item) else item
+        results = [
+            self._result(item, next(outcomes), before, refusals) if isinstance(item, store.Item) else item
             for item in made
         ]
+        return await self._mend(drafts, results, len(over)) if over else results
+
+    async def _refusals(
+        self, connection: Connection, app_ids: Sequence[UUID], now: float, again: bool
+    ) -> dict[UUID, MessageLimitReached]:
+        """Why messages of applications are refused. Those that may send after all, because their limits were
+        raised elsewhere, are not in it, and are accepted the next time."""
+        at = datetime_at(now)
+        month = month_of(at)
+        found: dict[UUID, MessageLimitReached] = {}
+        allowed = []
+        standing = await usage.standing(connection, list(set(app_ids)), month)
+        for app_id, one in standing.items():
+            product = await self._products.of(one.org_id, connection)
+            hard = limits(one.org_id, one.own, product.profile.quota, self._quota).messages_hard
+            used = one.used.messages
+            if hard is None or used < hard:
+                allowed.append(app_id)
+            if hard is not None and (used >= hard or again):
+                found[app_id] = MessageLimitReached(hard, used, next_month(month), at)
+        if allowed:
+            await usage.allow(connection, allowed)
+        return found
+
+    async def _mend(
+        self, drafts: list[tuple[Draft, Product]], results: list[Result], over: int
+    ) -> list[Result]:
+        """Store again what was refused without a reason, once."""
+        places = [place for place, one in enumerate(results) if isinstance(one, _Refused)]
+        if places:
+            mended = await self._store([drafts[place] for place in places], again=True)
+            for place, one in zip(places, mended, strict=True):
+                results[place] = one
+        self._events.quota_refused("messages", over - len(places))
+        return results
 
     async def _record(
         self, connection: Connection, items: Sequence[store.Item], stored: Sequence[store.Stored], now: float
@@ -379,9 +422,17 @@ class Intake:
             actor=draft.actor,
         )
 
-    def _result(self, item: store.Item, stored: store.Stored, before: dict[bytes, Message]) -> Result:
+    def _result(
+        self,
+        item: store.Item,
+        stored: store.Stored,
+        before: dict[bytes, Message],
+        refusals: dict[UUID, MessageLimitReached],
+    ) -> Result:
         if stored.app_id is None:
             return NotFound()
+        if stored.refused:
+            return refusals.get(stored.app_id) or _Refused()
         if not stored.stored:
             first = before.get(item.key) if item.key is not None else None
             return Accepted(first, replayed=True) if first is not None else Conflict()
@@ -398,6 +449,10 @@ class Intake:
                 created_at=datetime_at(ids.created_at(item.id)),
             )
         )
+
+
+class _Refused(Overloaded):
+    """Refused by a limit that is not valid any more; to be stored again."""
 
 
 def _signed(draft: Draft) -> Draft:

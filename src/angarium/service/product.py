@@ -24,6 +24,7 @@ from angarium.service.event_type import VERSION, check_schemas
 from angarium.service.use_case import Subject, UseCase
 from angarium.store import organization
 from angarium.store.api_key import ApiKey
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 UNSURE: Final = 5.0  # seconds for which a missing row is cached
@@ -68,18 +69,21 @@ class Products(UseCase):
             return self._products[STANDARD]
         return product
 
-    async def of(self, org_id: str) -> Product:
-        """The organization's product."""
+    async def of(self, org_id: str, held: Connection | None = None) -> Product:
+        """The organization's product. `held`: the connection that the caller has, if any."""
         if (product := self.known(org_id)) is not None:
             return product
         async with self._asking:
             if (product := self.known(org_id)) is not None:
                 return product  # looked up concurrently
-            return await self._ask(org_id)
+            return await self._ask(org_id, held)
 
-    async def _ask(self, org_id: str) -> Product:
-        async with self._database.connection() as connection:
-            name = await organization.profile_of(connection, org_id)
+    async def _ask(self, org_id: str, held: Connection | None) -> Product:
+        if held is not None:
+            name = await organization.profile_of(held, org_id)
+        else:
+            async with self._database.connection() as connection:
+                name = await organization.profile_of(connection, org_id)
         if len(self._known) + len(self._none_until) > MAX_KNOWN:
             self._known.clear()
             self._none_until.clear()

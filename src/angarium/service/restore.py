@@ -16,13 +16,13 @@ from uuid import UUID
 import msgspec
 
 from angarium.core import ids
+from angarium.core.alert import OPERATIONS
 from angarium.core.errors import Conflict
 from angarium.service.use_case import Subject, UseCase
 from angarium.store import fan_out, installation, restore
 from angarium.store.restore import PendingCount, Proof
 from angarium.store.stretch import LOWEST
 
-OPERATIONS: Final = "org_operations"  # the organization of the operator
 SLACK: Final = 5.0  # seconds by which a message may be newer than the time to which a database was restored
 BATCH: Final = 1000  # lines recorded in one statement
 LONGEST_LINE: Final = 256 * 1024  # bytes

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from angarium.clock import Clock
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import StoreReason
+from angarium.core.event import NO_EVENTS, Events
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.overdue import FaultHold
+from angarium.core.quota import NO_LIMITS, QuotaLimits
 from angarium.service.api_key import ApiKeys
 from angarium.service.application import Applications
 from angarium.service.attempt import Attempts
@@ -29,9 +31,11 @@ from angarium.service.operator import Operator
 from angarium.service.overview import Overdue, Overview
 from angarium.service.play import Play
 from angarium.service.product import Products, Provision
+from angarium.service.quota import Quotas
 from angarium.service.replay import BackgroundTasks, Replay
 from angarium.service.token import OrganizationTokens, Tokens
 from angarium.service.url_check import CheckTransport, UrlChecker
+from angarium.service.usage import Usage, UsageFolder
 from angarium.store.database import Database
 from angarium.store.replica import Replica
 
@@ -79,7 +83,9 @@ class Services(DatabaseServices):
         inboxes: InboxUrls | None,
         policy: AddressPolicy,
         https_only: bool,
-        endpoint_limit: int,
+        quota: QuotaLimits = NO_LIMITS,
+        folder: UsageFolder | None = None,
+        events: Events = NO_EVENTS,
         waiting: Sequence[Callable[[], StoreReason | None]] = (),
         replica: Replica | None = None,
         hold: Callable[[], FaultHold | None] = lambda: None,
@@ -87,7 +93,8 @@ class Services(DatabaseServices):
     ) -> None:
         """`inboxes`: URLs of Play's inboxes, None if Play is not available. `waiting`: writers other than
         intake that report why they cannot write. `replica`: the replica that `database` reads lists from.
-        `hold`: why all deliveries wait, or None.
+        `hold`: why all deliveries wait, or None. `quota`: the limits of applications that have no others.
+        `folder`: adds up what they use.
         `mails`: whether some process sends mails with links to this server."""
         super().__init__(database, clock, entropy, product)
         self.overdue = Overdue(database, clock, hold)
@@ -100,7 +107,16 @@ class Services(DatabaseServices):
         self.export = Exports(database, clock, entropy, keyring)
         self.contact = Contacts(database, clock, entropy, keyring, available=mails)
         self.endpoint = Endpoints(
-            database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
+            *(database, clock, entropy, keyring),
+            policy=policy,
+            https_only=https_only,
+            products=product,
+            quota=quota,
+            events=events,
+        )
+        self.quota = Quotas(database, clock, product, entropy, defaults=quota)
+        self.usage = Usage(
+            database, clock, folder or UsageFolder(database, clock, entropy, product, quota=quota), entropy
         )
         self.url_check = UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only)
         self.play = Play(database, clock, entropy, keyring, product, inboxes)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from angarium.core.quota import MOST, MOST_ENDPOINTS
 from angarium.core.schedule import spoken
 from angarium.core.token_key import split
 from angarium.message_form import MAX_BODY
@@ -25,6 +26,7 @@ from angarium.settings.value import (
     MailSender,
     MailServer,
     Names,
+    OptionalCount,
     OptionalListenAddress,
     OptionalSecret,
     Origins,
@@ -222,12 +224,39 @@ class Settings(BaseSettings):
     response_limit: int = Field(
         16 * 1024, ge=0, description="Maximum number of bytes of an endpoint's response to read and keep."
     )
+    message_soft_limit: OptionalCount = Field(
+        None,
+        ge=0,
+        le=MOST,
+        description="Default number of messages of an application in a month (UTC) that is reported once to "
+        "you and to its contacts. Empty: none. A product or an application may have another "
+        "([Quotas](quotas.md)).",
+    )
+    message_limit: OptionalCount = Field(
+        None,
+        ge=0,
+        le=MOST,
+        description="Default maximum number of messages of an application in a month (UTC). Others are "
+        "refused until the month ends. Empty: none. A product or an application may have another limit.",
+    )
+    endpoint_soft_limit: OptionalCount = Field(
+        None,
+        ge=0,
+        le=MOST_ENDPOINTS,
+        description="Default number of endpoints of an application that is reported. Empty: none.",
+    )
     endpoint_limit: int = Field(
         1000,
         ge=1,
-        le=1_000_000,
-        description="Maximum number of endpoints per application, including listeners. An application with "
-        "more keeps them but cannot add others.",
+        le=MOST_ENDPOINTS,
+        description="Default maximum number of endpoints per application, including listeners. An "
+        "application with more keeps them but cannot add others. A product or an application may have "
+        "another limit.",
+    )
+    usage_history: Seconds = Field(
+        _written("3650d"),
+        ge=400 * _DAY,
+        description="Retention of what applications used in each month, 400d or longer.",
     )
     endpoint_concurrency: int = Field(
         64, ge=1, description="Maximum number of requests in flight per endpoint."
@@ -239,7 +268,7 @@ class Settings(BaseSettings):
         10,
         ge=4,
         le=1000,
-        description="Database connections per process for API requests. Intake and delivery use nine more.",
+        description="Database connections per process for API requests. Intake and delivery use ten more.",
     )
     ignore_unknown: bool = Field(
         False,
@@ -296,6 +325,18 @@ class Settings(BaseSettings):
                 f"{PREFIX}DRAIN_DELAY is {spoken(self.drain_delay)}, and {PREFIX}STOP_TIMEOUT "
                 f"{spoken(self.stop_timeout)}; it must be longer than the delay"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _soft_limits_come_first(self) -> Settings:
+        for noun, soft, hard in (
+            ("MESSAGE", self.message_soft_limit, self.message_limit),
+            ("ENDPOINT", self.endpoint_soft_limit, self.endpoint_limit),
+        ):
+            if soft is not None and hard is not None and soft > hard:
+                raise ValueError(
+                    f"{PREFIX}{noun}_SOFT_LIMIT is {soft}; it must be at most {PREFIX}{noun}_LIMIT, {hard}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -150,6 +150,7 @@ OptionalListenAddress = Annotated[str, AfterValidator(_address_or_empty)]
 
 # an empty text leaves these unset
 OptionalSecret = Annotated[SecretStr | None, UNSET]
+OptionalCount = Annotated[int | None, UNSET]
 PublicUrl = Annotated[Annotated[str, AfterValidator(_base)] | None, UNSET]
 CollectorUrl = Annotated[Annotated[str, AfterValidator(_collector)] | None, UNSET]
 CollectorHeaders = Annotated[Annotated[SecretStr, AfterValidator(_headers)] | None, UNSET]

@@ -70,13 +70,15 @@ class NewDelivery(msgspec.Struct, frozen=True, gc=False):
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """The result for one item. `app_id` is None if there is no such application. `stored` is False for a
-    duplicate. `late`: its deliveries are written later. `large`: it is the first of the late ones in its
-    batch, whose deliveries exceeded the limit."""
+    duplicate, and if it is `refused`, because the application has reached its limit of messages. `late`: its
+    deliveries are written later. `large`: it is the first of the late ones in its batch, whose deliveries
+    exceeded the limit."""
 
     app_id: UUID | None
     stored: bool
     late: bool = False
     large: bool = False
+    refused: bool = False
 
 
 async def accept(
@@ -130,7 +132,9 @@ async def accept(
         late.add(rows.pop()["id"])
     for message_id, app_id, stored, _, endpoint_id, shard, fifo, revision, seq in rows:
         if message_id not in outcomes:
-            outcomes[message_id] = Stored(app_id, stored, message_id in late)
+            outcomes[message_id] = Stored(
+                app_id, stored is True, message_id in late, refused=stored is None and app_id is not None
+            )
         if endpoint_id is not None:
             item = by_id[message_id]
             new_deliveries.append(

@@ -13,6 +13,7 @@ from angarium.core import ids
 from angarium.core.errors import NotFound, UidTaken
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_uid
+from angarium.core.quota import Own
 from angarium.store.connection import Connection, Row
 from angarium.store.message import IdRange
 from angarium.store.sql import queries, walk
@@ -55,13 +56,16 @@ async def find(connection: Connection, org_id: str, ref: str, *, lock: bool = Fa
     return None if row is None else application_of(row)
 
 
-async def hold(connection: Connection, org_id: str, app_id: UUID) -> None:
+async def hold(connection: Connection, org_id: str, app_id: UUID) -> Own:
     """Lock the application until the end of the transaction, so that what belongs to it can be counted.
+    Returns its own limits.
 
     Intake and readers are not blocked. Raises NotFound if it was deleted.
     """
-    if await queries.application_hold(connection, org_id=org_id, id=app_id) is None:
+    own: Own | None = await queries.application_hold(connection, org_id=org_id, id=app_id)
+    if own is None:
         raise NotFound()
+    return own
 
 
 async def create(connection: Connection, application: Application) -> Application:

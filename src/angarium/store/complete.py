@@ -7,23 +7,25 @@ needs more statements. These are rare. Outcomes are independent of each other, s
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from angarium.clock import datetime_at
-from angarium.core import header_code
+from angarium.core import header_code, ids
 from angarium.core.health import Health
 from angarium.core.lifecycle import Move
 from angarium.core.outcome import AttemptResult
+from angarium.core.quota import month_of
 from angarium.store import partition
 from angarium.store.connection import Connection, Row
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, sparse
 
 T = TypeVar("T")
+NO_MONTH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of a batch without attempts
 _MOVES = {move: move.name.lower() for move in Move}
 
 
@@ -139,6 +141,7 @@ async def _in_history(
 def _columns(completions: Sequence[Completion]) -> dict[str, Any]:
     answers = [completion.answer for completion in completions]
     return {
+        "month": _month(completions[-1].attempt_id) if completions else NO_MONTH,
         "ids": [s.attempt_id for s in completions],
         "app_ids": [s.app_id for s in completions],
         "endpoint_ids": [s.endpoint_id for s in completions],
@@ -166,6 +169,11 @@ def _columns(completions: Sequence[Completion]) -> dict[str, Any]:
             for s in completions
         ],
     }
+
+
+def _month(last: UUID) -> datetime:
+    """The month for which a batch counts: that in which its last attempt began."""
+    return month_of(datetime_at(ids.created_at(last)))
 
 
 def _times(values: Iterable[float | None]) -> list[datetime | None]:

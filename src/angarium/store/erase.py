@@ -80,6 +80,9 @@ TABLES: Final = (
     ErasedTable("event_id", queries.erase_event_id, queries.left_event_id),
     ErasedTable("idempotency", None, None),  # by a walk
     ErasedTable("attempt_hour", queries.erase_attempt_hour, queries.left_attempt_hour),
+    # the organization keeps the sums
+    ErasedTable("usage_entry", queries.erase_usage_entry, queries.left_usage_entry),
+    ErasedTable("usage", queries.erase_usage, queries.left_usage),
     ErasedTable("background_task", queries.erase_background_task, queries.left_background_task),
     # contacts first: then no notice is written for them
     ErasedTable("contact", queries.erase_contact, queries.left_contact),

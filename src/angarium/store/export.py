@@ -139,6 +139,12 @@ async def statistics(conn: Connection, of: ExportScope, cursor: Cursor) -> Expor
     return _page([row async for row in rows], ROWS, "endpoint_id", "hour")
 
 
+async def usage(conn: Connection, of: ExportScope, cursor: Cursor) -> ExportedRows:
+    month = timestamp.parse(cursor[0]) if cursor else _EPOCH
+    rows = queries.export_usage(conn, app_id=of.app_id, month=month, limit=ROWS)
+    return _page([row async for row in rows], ROWS, "month")
+
+
 async def inbox_requests(conn: Connection, of: ExportScope, cursor: Cursor) -> ExportedRows:
     inbox_id, request_id = map(UUID, cursor) if cursor else (LOWEST, LOWEST)
     rows = queries.export_inbox_request(

@@ -10,6 +10,7 @@ from typing import Final
 
 from angarium.clock import datetime_at
 from angarium.core.allowance import THRESHOLD
+from angarium.core.quota import month_of
 from angarium.store import partition
 from angarium.store.connection import Connection
 from angarium.store.database import Database
@@ -82,6 +83,12 @@ async def endpoints(connection: Connection) -> dict[str, int]:
     """How many endpoints are failing and disabled, at most `COUNTED` of each."""
     row = await queries.gauge_endpoints(connection, most=COUNTED)
     return {"failing": row["failing"], "disabled": row["disabled"]}
+
+
+async def quotas(connection: Connection, now: datetime) -> dict[str, int]:
+    """How many applications have reached each limit in the month, at most `COUNTED`."""
+    rows = queries.gauge_quotas(connection, month=month_of(now), most=COUNTED)
+    return {row["reached"]: row["applications"] async for row in rows}
 
 
 async def server(connection: Connection) -> tuple[int, int]:

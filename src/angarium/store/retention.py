@@ -44,6 +44,7 @@ class Retention:
     audit: timedelta = timedelta(days=365)  # audit log records, and revoked API keys, which they name
     statistics: timedelta = timedelta(days=90)
     tasks: timedelta = timedelta(days=30)  # background tasks that have ended
+    usage: timedelta = timedelta(days=3650)  # what applications used in each month
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ RULES: Final = (
     Rule("idempotency", queries.end_idempotency, _now),
     Rule("control.idempotency", queries.end_idempotency_control, _now),
     Rule("attempt_hour", queries.end_attempt_hour, lambda kept, now: now - kept.statistics),
+    Rule("usage", queries.end_usage, lambda kept, now: now - kept.usage),
     Rule("background_task", queries.end_background_task, lambda kept, now: now - kept.tasks),
     Rule("audit", queries.end_audit, _oldest_record),
     Rule("control.audit", queries.end_audit_control, _oldest_record),

@@ -33,7 +33,7 @@ SECTIONS: Final = {
         _counter(
             "intake_messages_total",
             "Messages received, by result: accepted, duplicate (the event id or idempotency key was used "
-            "before), or refused (no such application, or too large).",
+            "before), or refused (no such application, too large, or above the limit of the application).",
             "result",
         ),
         _counter(
@@ -41,6 +41,18 @@ SECTIONS: Final = {
             "Messages that were not accepted and may be sent again: full (too many wait to be stored), "
             "bodies (too many request bodies at once), or database (it is not available).",
             "reason",
+        ),
+        _counter(
+            "quota_refused_total",
+            "Messages and endpoints that were refused, because an application has reached its limit.",
+            "quota",
+        ),
+        _gauge(
+            "quota_reached_applications",
+            "Applications that have reached a limit in this month. quota: messages or endpoints. level: soft "
+            "or hard.",
+            *("quota", "level"),
+            across=Across.MAX,
         ),
         _counter(
             "deliveries_created_total",

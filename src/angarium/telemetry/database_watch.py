@@ -15,6 +15,7 @@ from typing import Final
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
 from angarium.core.event import Events
+from angarium.core.quota import Reached
 from angarium.store import gauge
 from angarium.store.connection import Connection
 from angarium.store.database import Database
@@ -53,6 +54,7 @@ class DatabaseWatch:
             ("deliveries", "deliveries_complete", "fan_out_messages"): self._queue,
             ("tasks_running", "task_oldest_seconds"): self._tasks,
             ("endpoints",): self._endpoints,
+            ("quota_reached_applications",): self._quotas,
             ("partitions", "partition_ahead_seconds", "retention_lag_seconds"): self._days,
             ("database_bytes", "database_xid_age"): self._server,
         }
@@ -122,6 +124,12 @@ class DatabaseWatch:
     async def _endpoints(self, connection: Connection) -> None:
         for state, count in (await gauge.endpoints(connection)).items():
             self._registry.value("endpoints", state).set(count)
+
+    async def _quotas(self, connection: Connection) -> None:
+        found = await gauge.quotas(connection, datetime_at(self._clock.now()))
+        for one in Reached:
+            level = "hard" if one.hard else "soft"
+            self._registry.value("quota_reached_applications", one.noun, level).set(found.get(one.value, 0))
 
     async def _days(self, connection: Connection) -> None:
         found = await gauge.days(connection, datetime_at(self._clock.now()), self._history)

@@ -89,11 +89,14 @@ EVENTS: Final = {
     "shards.lost": "the connection that holds the shards broke; this process stops sending for them",
     "shards.taken": "shards were taken over",
     "shards.unavailable": "shards could not be taken, because the database is unavailable; retried",
+    "quota.reached": "an application reached a limit; reported once a month",
     "stop.incomplete": "the shutdown deadline passed before all outcomes were written; those attempts are "
     "repeated",
     "stop.unanswered": "the shutdown deadline passed before all requests were answered; they are aborted",
     "stats.refused": "counts for charts could not be written; they are dropped",
     "stats.waiting": "counts for charts wait for the database",
+    "usage.waiting": "what applications used is not added up, because the database is not available; limits "
+    "are enforced later",
     "systemd.untold": "systemd could not be told the state of the service",
     "otlp.sent": "the collector of ANGARIUM_OTLP_ENDPOINT takes metrics again",
     "otlp.unsent": "the collector of ANGARIUM_OTLP_ENDPOINT did not take metrics, and why; logged "

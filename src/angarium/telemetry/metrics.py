@@ -51,6 +51,7 @@ class Metrics(Events):
         self._turned_away = {
             reason: value("intake_turned_away_total", reason) for reason in ("full", "bodies", "database")
         }
+        self._quota = {noun: value("quota_refused_total", noun) for noun in ("messages", "endpoints")}
         self._created = value("deliveries_created_total")
         self._intake_batch = histogram("intake_batch_messages")
         self._intake_commit = histogram("intake_commit_seconds")
@@ -93,6 +94,9 @@ class Metrics(Events):
 
     def fanned_out(self, deliveries: int) -> None:
         self._created.value += deliveries
+
+    def quota_refused(self, noun: str, count: int) -> None:
+        self._quota[noun].value += count
 
     def turned_away(self, reason: str, messages: int) -> None:
         self._turned_away[reason].value += messages

@@ -12,13 +12,15 @@ log = logger("telemetry")
 
 
 class Sink(Events):
-    """Calls the listeners that override a method. An event without listeners costs an empty call."""
+    """Calls the listeners that override a method. An event without listeners costs an empty call. A listener
+    may be another sink."""
 
     def __init__(self, listeners: Sequence[Events]) -> None:
         for name, nothing in vars(Events).items():
             if name.startswith("_"):
                 continue
-            wanted = [getattr(one, name) for one in listeners if getattr(type(one), name) is not nothing]
+            methods = [getattr(one, name) for one in listeners]
+            wanted = [method for method in methods if getattr(method, "__func__", None) is not nothing]
             if wanted:
                 setattr(self, name, _told(wanted))
 

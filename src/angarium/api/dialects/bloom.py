@@ -30,6 +30,7 @@ from angarium.core.errors import (
     BodyTooLarge,
     Compressed,
     Invalid,
+    MessageLimitReached,
     NotAllowed,
     NotAuthenticated,
     NotFound,
@@ -182,7 +183,8 @@ def _refused(error: AngariumError) -> Response:
     if isinstance(error, TooManyFailures):
         headers = {"retry-after": str(math.ceil(error.retry_after))}
     words = "; ".join(fault.msg for fault in error.faults) if isinstance(error, Invalid) else _words(error)
-    return JSONResponse({"errors": [{"message": words, "extensions": {"code": code}}]}, status, headers)
+    extensions = {"code": code, **(error.facts if isinstance(error, MessageLimitReached) else {})}
+    return JSONResponse({"errors": [{"message": words, "extensions": extensions}]}, status, headers)
 
 
 def _in_words(error: GraphQLError) -> dict[str, Any]:

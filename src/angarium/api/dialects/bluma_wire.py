@@ -51,6 +51,8 @@ def refusal(error: AngariumError) -> Response:
     detail = next((_WORDS[one] for one in kinds if one in _WORDS), error.detail)
     body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
     headers: dict[str, str] = {}
+    if isinstance(error, errors.MessageLimitReached):
+        body |= error.facts
     if isinstance(error, errors.TooManyEndpoints):
         body["detail"] = error.said_of("webhook")
     if isinstance(error, Invalid):

@@ -62,6 +62,8 @@ def error_answer(error: AngariumError) -> Response:
         said["code"] = error.wire_code
     if isinstance(error, errors.TooManyEndpoints):
         said["message"] = error.said_of("webhook")
+    if isinstance(error, errors.MessageLimitReached):
+        said |= error.facts
     if isinstance(error, Invalid):
         fault = error.faults[0]
         said |= {"code": _KINDS.get(fault.type, code), "message": "; ".join(one.msg for one in error.faults)}

@@ -24,6 +24,7 @@ from angarium.api.native import (
     message,
     organization,
     play,
+    quota,
     replay,
 )
 
@@ -39,6 +40,7 @@ MODULES: Final = (
     endpoint,
     endpoint_secret,
     contact,
+    quota,
     event_type,
     listener,
     play,

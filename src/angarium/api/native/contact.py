@@ -31,7 +31,7 @@ Kinds = Annotated[
     Field(max_length=len(ALL_KINDS)),
     says(
         "What is reported to the contact: an endpoint was disabled, an endpoint is failing, the last retry "
-        "of messages failed.",
+        "of messages failed, a soft limit or a hard limit of the application is reached.",
         ["endpoint.disabled", "message.exhausted"],
     ),
 ]

@@ -40,7 +40,7 @@ from angarium.api.query import Parameters
 from angarium.api.route import DirectRoute, WireRoute, described_by, key_of
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.errors import AngariumError, Invalid, NotFound
+from angarium.core.errors import AngariumError, Invalid, MessageLimitReached, NotFound
 from angarium.core.nouns import Message
 from angarium.core.patterns import is_event_type
 from angarium.service.intake import Accepted, Draft
@@ -114,6 +114,9 @@ class BatchRefusal(Out):
         str | list[dict[str, Any]],
         says("A message, or the errors of its fields.", "A message with that eventId already exists."),
     ]
+    limit: Annotated[int | UnsetType, says("Of `message_limit_reached`: the limit.", 1000)] = UNSET
+    used: Annotated[int | UnsetType, says("Messages that were accepted in this month.", 1000)] = UNSET
+    ends_at: Annotated[Time | UnsetType, says("When the month ends.", "2026-12-01T00:00:00Z")] = UNSET
 
 
 class BatchOut(Out):
@@ -262,7 +265,10 @@ def _refusal(error: AngariumError) -> BatchRefusal:
     detail: Any = error.detail
     if isinstance(error, Invalid):
         detail = errors.body_of(error)["detail"]
-    return BatchRefusal(status=errors.status_of(error), code=error.wire_code, detail=detail)
+    refusal = BatchRefusal(status=errors.status_of(error), code=error.wire_code, detail=detail)
+    if isinstance(error, MessageLimitReached):
+        return msgspec.structs.replace(refusal, limit=error.limit, used=error.used, ends_at=error.said_end)
+    return refusal
 
 
 async def _ensure_application(

@@ -24,7 +24,12 @@ create table section.application (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     deleted_at timestamptz,
-    erasing_at timestamptz  -- when its erasure was requested; nothing of it is written any more
+    erasing_at timestamptz,  -- when its erasure was requested; nothing of it is written any more
+    -- limits of its own (core/quota.py); null: none; one that is missing is the default
+    quota jsonb not null default '{}' check (jsonb_typeof(quota) = 'object'),
+    -- until then its messages are refused: it has reached its limit for the month (store/usage.py). It may be late, and
+    -- is compared with the limit before a message is refused
+    refused_until timestamptz
 );
 
 -- a uid is unique among the applications of an organization that are not deleted; finds them by uid
@@ -466,6 +471,47 @@ create table section.attempt_hour (
 -- finds hours to delete
 create index attempt_hour_expiry on section.attempt_hour (hour);
 
+-- What applications used, by month (UTC), for billing and limits. `org_id` and `uid` say whose it was when the application
+-- is gone. Of applications that were erased, the sums of an organization stay, as application 0.
+create table section.usage (
+    org_id text not null,
+    month timestamptz not null,  -- its first moment
+    app_id uuid not null,
+    uid text,
+    messages bigint not null default 0,  -- accepted
+    attempts bigint not null default 0,
+    failed bigint not null default 0,  -- of the attempts
+    delivered bigint not null default 0,  -- deliveries that ended, by their state
+    exhausted bigint not null default 0,
+    canceled bigint not null default 0,
+    reached text[] not null default '{}',  -- limits that were reached and reported
+    primary key (org_id, month, app_id)
+) with (fillfactor = 80);
+
+-- finds months to delete
+create index usage_expiry on section.usage (month);
+
+-- the months of one application
+create index usage_application on section.usage (app_id, month);
+
+-- months in which limits were reached, for metrics
+create index usage_reached on section.usage (month) where reached <> '{}';
+
+-- What was used and is not added to `usage` yet. The statement that does something counts it here, in its commit: one
+-- row for each application in a batch. There is no index, and no row that two transactions update, so that intake does not
+-- wait for another transaction. Rows are added up and deleted every second or so.
+create table section.usage_entry (
+    app_id uuid not null,
+    month timestamptz not null,
+    messages integer not null default 0,
+    attempts integer not null default 0,
+    failed integer not null default 0,
+    delivered integer not null default 0,
+    exhausted integer not null default 0,
+    canceled integer not null default 0,
+    endpoints integer  -- how many the application has, after one was created
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+
 create table section.background_task (
     id uuid primary key,
     org_id text not null,
@@ -544,7 +590,7 @@ create table section.contact (
     id uuid not null,
     org_id text not null,
     email text not null,
-    kinds text[] not null check (kinds <@ '{endpoint.disabled,endpoint.failing,message.exhausted}'),
+    kinds text[] not null check (kinds <@ '{endpoint.disabled,endpoint.failing,message.exhausted,quota.soft,quota.hard}'),
     status text not null check (status in ('pending', 'active', 'unsubscribed', 'bouncing')),
     nonce uuid,
     bounce text,  -- what the mail server said when it refused a mail
@@ -560,8 +606,10 @@ create unique index contact_email on section.contact (app_id, lower(email));
 -- core/alert.py). A notice is counted up until it becomes part of a mail.
 create table section.notice (
     recipient_id uuid not null,
-    endpoint_id uuid not null,
-    kind text not null check (kind in ('endpoint.disabled', 'endpoint.failing', 'message.exhausted')),
+    endpoint_id uuid not null,  -- of a limit: the id of the application
+    kind text not null check (
+        kind in ('endpoint.disabled', 'endpoint.failing', 'message.exhausted', 'quota.soft', 'quota.hard')
+    ),
     app_id uuid not null,
     count bigint not null check (count > 0),
     code text,

@@ -2,7 +2,8 @@
 -- Store a batch of messages with their deliveries: one statement, one commit. Deliveries that are due go to `pending`.
 -- Those with a later time, and those of listeners, go to `retry`. A message with too many deliveries for the limit
 -- gets a row in `fan_out` instead, and all its deliveries are written later.
--- An item is left out if its application is unknown, its event id is taken, or its idempotency key was used before.
+-- An item is left out if its application is unknown, its event id is taken, its idempotency key was used before, or the
+-- application has reached its limit of messages. `stored` is null for the last, which changes nothing for duplicates.
 -- The unique indexes decide between concurrent duplicates. Inserts are ordered by key, to prevent deadlocks.
 with item as materialized (
     -- a column of nulls is passed as an empty array, which unnest pads; a null `due_at` means now
@@ -21,20 +22,20 @@ with item as materialized (
     )
 ),
 owned as materialized (
-    select item.*, application.id as app_id
+    select item.*, application.id as app_id, item.endpoint_id is null and application.refused_until > :now as over
     from item
     cross join lateral (
         -- `offset 0`: look it up by id, never scan all applications of the organization
-        select id from (select * from section.application where id = item.app_ref offset 0) a
+        select id, refused_until from (select * from section.application where id = item.app_ref offset 0) a
         where a.org_id = item.org_id and a.deleted_at is null
         union all
-        select id from section.application a
+        select id, refused_until from section.application a
         where a.uid = item.app_uid and a.org_id = item.org_id and a.deleted_at is null
     ) as application
 ),
 fresh as materialized (
     select * from owned
-    where key is null or not exists (select from section.idempotency i where i.key = owned.key)
+    where over is not true and (key is null or not exists (select from section.idempotency i where i.key = owned.key))
 ),
 named as (
     insert into section.event_id (app_id, event_id, message_id)
@@ -64,6 +65,13 @@ stored as (
     insert into section.message (app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id)
     select app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id
     from accepted
+),
+counted as (
+    -- tests to one endpoint are not counted
+    insert into section.usage_entry (app_id, month, messages)
+    select app_id, date_trunc('month', :now::timestamptz, 'UTC'), count(*) from accepted
+    where endpoint_id is null
+    group by app_id
 ),
 kept as (
     -- separate from the items, which are copied from step to step
@@ -129,7 +137,13 @@ late as (
     where place > (select place from reached) or app_id in (select app_id from behind)
     returning message_id
 )
-select item.id, owned.app_id, accepted.id is not null as stored, false as late,
+select item.id, owned.app_id,
+       case
+           when owned.over and not exists (select from section.idempotency i where i.key = owned.key)
+                and not exists (select from section.event_id e where e.app_id = owned.app_id and e.event_id = owned.event_id)
+           then null
+           else accepted.id is not null end as stored,
+       false as late,
        owed.endpoint_id, owed.shard, owed.fifo, owed.revision, case when owed.fifo then owed.seq end as seq
 from item
 left join owned on owned.id = item.id

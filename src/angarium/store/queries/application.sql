@@ -11,8 +11,8 @@ for update;
 
 -- name: application_hold$
 -- Lock an application until the end of the transaction, so that what is counted does not grow. Does not block readers.
--- No row if it was deleted meanwhile.
-select id from section.application where org_id = :org_id and id = :id and deleted_at is null for no key update;
+-- No row if it was deleted meanwhile. Returns its own limits.
+select quota from section.application where org_id = :org_id and id = :id and deleted_at is null for no key update;
 
 -- name: application_insert^
 -- Store a new application; no row if the uid is taken.

@@ -10,6 +10,11 @@ recorded as (
            status_code, false, true, error_code
     from gone
     on conflict do nothing
+    returning app_id, state
+),
+counted as (
+    insert into section.usage_entry (app_id, month, canceled)
+    select app_id, date_trunc('month', :now::timestamptz, 'UTC'), count(*) from recorded where state = 4 group by app_id
 )
 
 -- part: cancel_gone_pending

@@ -126,12 +126,22 @@ recorded as (
     -- include: complete_record
     where pending and (status is not null or over)
     order by message_id, id  -- fills index pages one after the other; another order would split them
+    returning app_id, status, state, final
 ),
 recorded_again as (
     -- include: complete_record
     where not pending and (status is not null or over)
     -- it was recorded by a commit that was not confirmed, and the delivery is in `retry`
     on conflict do nothing
+    returning app_id, status, state, final
+),
+counted as (
+    insert into section.usage_entry (app_id, month, attempts, failed, delivered, exhausted, canceled)
+    select app_id, :month::timestamptz, count(status), count(*) filter (where status = 2),
+           count(*) filter (where final and state = 0), count(*) filter (where final and state = 2),
+           count(*) filter (where final and state = 4)
+    from (select * from recorded union all select * from recorded_again) as recorded
+    group by app_id
 ),
 -- include: complete_health
 
@@ -141,7 +151,8 @@ select endpoint_id, message_id, next_due as due_at from placed;
 -- Record attempts of deliveries that left the queue during the attempt: canceled, deleted, or recorded by a commit that
 -- was not confirmed, which is found by the attempt's id. A success still delivers. `:first` and `:last` are the first
 -- and last message, so that partitions of other days are not read. Nothing is recorded of an application that is being
--- erased, and nothing that the receiver said about a message that is.
+-- erased, and nothing that the receiver said about a message that is. Of deliveries, only those are counted that a late
+-- success delivers: the others were counted when they ended.
 with outcome as materialized (
     select *
     from unnest(
@@ -186,18 +197,26 @@ replaced as (
     where c.final and a.message_id = c.message_id and a.id = c.record_id and a.final
       and a.message_id >= :first and a.message_id <= :last
     returning a.id
+),
+recorded as (
+    insert into section.attempt (
+        message_id, id, endpoint_id, app_id, number, failures, revision, duration_ms, state, status, status_code,
+        manual, final, error_code, error, response, exchange
+    )
+    select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), revision, duration_ms,
+           case when status = 0 then 0 else record_state end, status, status_code, manual_at is not null,
+           final, error_code, case when not gone then error end, case when not gone then response end,
+           case when not gone then exchange end
+    from (select *, message_id in (select id from erased) as gone from compared) as compared
+    where (select count(*) from replaced) >= 0
+    on conflict do nothing
+    returning app_id, status, final
 )
-insert into section.attempt (
-    message_id, id, endpoint_id, app_id, number, failures, revision, duration_ms, state, status, status_code,
-    manual, final, error_code, error, response, exchange
-)
-select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), revision, duration_ms,
-       case when status = 0 then 0 else record_state end, status, status_code, manual_at is not null,
-       final, error_code, case when not gone then error end, case when not gone then response end,
-       case when not gone then exchange end
-from (select *, message_id in (select id from erased) as gone from compared) as compared
-where (select count(*) from replaced) >= 0
-on conflict do nothing;
+insert into section.usage_entry (app_id, month, attempts, failed, delivered)
+select app_id, :month::timestamptz, count(*), count(*) filter (where status = 2),
+       count(*) filter (where final and status = 0)
+from recorded
+group by app_id;
 
 -- name: disable_endpoint$
 -- Disable an endpoint. Returns true only if this call disabled it.

@@ -89,6 +89,38 @@ select count(*) from section.endpoint e join {table} r on {where} where e.app_id
 -- name: left_attempt_hour$
 -- include: left_rows table=section.attempt_hour where=app_id = :app_id
 
+-- part: erase_usage_rows
+-- months of the application; the sums of the organization keep them, as application 0
+with gone as (
+    delete from {table} where ctid = any(array(select ctid from {table} where app_id = :app_id limit :limit))
+    returning *
+),
+kept as (
+    insert into section.usage as u (org_id, month, app_id, messages, attempts, failed, delivered, exhausted, canceled)
+    select :org_id, month, '00000000-0000-0000-0000-000000000000', sum(messages), sum(attempts), sum(failed),
+           sum(delivered), sum(exhausted), sum(canceled)
+    from gone
+    group by month
+    order by month
+    on conflict (org_id, month, app_id) do update
+        set messages = u.messages + excluded.messages, attempts = u.attempts + excluded.attempts,
+            failed = u.failed + excluded.failed, delivered = u.delivered + excluded.delivered,
+            exhausted = u.exhausted + excluded.exhausted, canceled = u.canceled + excluded.canceled
+)
+select count(*) from gone;
+
+-- name: erase_usage_entry$
+-- include: erase_usage_rows table=section.usage_entry
+
+-- name: left_usage_entry$
+-- include: left_rows table=section.usage_entry where=app_id = :app_id
+
+-- name: erase_usage$
+-- include: erase_usage_rows table=section.usage
+
+-- name: left_usage$
+-- include: left_rows table=section.usage where=app_id = :app_id
+
 -- name: erase_background_task$
 -- include: erase_rows table=section.background_task where=app_id = :app_id
 

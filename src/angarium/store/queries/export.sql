@@ -1,7 +1,7 @@
 -- Pages of everything of one application, oldest first (store/export.py). Each continues after a place in its order.
 
 -- name: export_application
-select id, uid, name, rate_limit, metadata, created_at, updated_at from section.application
+select id, uid, name, rate_limit, metadata, quota, created_at, updated_at from section.application
 where id = :app_id and id > :place;
 
 -- name: export_endpoint
@@ -69,6 +69,19 @@ where app_id = :app_id and id > :place order by id limit :limit;
 select endpoint_id, hour, delivered, failed, latency, failed_at, error_code from section.attempt_hour
 where app_id = :app_id and (endpoint_id, hour) > (:endpoint_id::uuid, :hour::timestamptz)
 order by endpoint_id, hour limit :limit;
+
+-- name: export_usage
+-- Months, also what is not added up yet.
+select month, sum(messages)::bigint as messages, sum(attempts)::bigint as attempts, sum(failed)::bigint as failed,
+       sum(delivered)::bigint as delivered, sum(exhausted)::bigint as exhausted, sum(canceled)::bigint as canceled
+from (
+    select month, messages, attempts, failed, delivered, exhausted, canceled from section.usage where app_id = :app_id
+    union all
+    select month, messages, attempts, failed, delivered, exhausted, canceled from section.usage_entry where app_id = :app_id
+) as each
+where month > :month::timestamptz
+group by month
+order by month limit :limit;
 
 -- name: export_inbox_request
 select r.inbox_id, r.id, r.method, r.headers, r.body, r.status_code, r.verified, r.finding

@@ -69,3 +69,10 @@ from (
     where e.disabled_at is null and e.deleted_at is null
 ) as lane
 group by held;
+
+-- name: gauge_quotas
+-- How many applications have reached each limit in a month.
+select one as reached, count(*) as applications
+from (select reached from section.usage where month = :month and reached <> '{}' limit :most) as u
+cross join unnest(u.reached) as one
+group by 1;

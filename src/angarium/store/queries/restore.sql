@@ -52,6 +52,12 @@ recorded as (
            d.duration_ms, 0, 0, d.status_code, d.manual, true
     from (select * from pending union all select * from retry) as d
     returning 1
+),
+counted as (
+    insert into section.usage_entry (app_id, month, attempts, delivered)
+    select app_id, date_trunc('month', at, 'UTC'), count(*), count(*)
+    from (select app_id, at from pending union all select app_id, at from retry) as d
+    group by 1, 2
 )
 select count(*) from recorded;
 

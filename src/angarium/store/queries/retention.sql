@@ -39,6 +39,10 @@ select count(*) from gone;
 -- The same in the control schema.
 -- include: end_rows table=control.audit where=id < :before order=id
 
+-- name: end_usage$
+-- Months that began before a time.
+-- include: end_rows table=section.usage where=month < :before order=month
+
 -- name: end_attempt_hour$
 -- Counts of hours before a time.
 -- include: end_rows table=section.attempt_hour where=hour < :before order=hour
