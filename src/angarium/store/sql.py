@@ -56,8 +56,8 @@ class _OnConnection(AsyncPGAdapter):
 
 
 class _Loader(QueryLoader):
-    """aiosql's loader, for text without comments of several lines. Looking for those takes a sixth of a second
-    of every start."""
+    """aiosql's loader, for text without comments of several lines. Looking for those takes a sixth of a
+    second of every start."""
 
     def load_query_data_from_sql(self, sql: str, ns_parts: list[str], fname: Path | str = "queries") -> Any:
         _nothing, *named = _NAME.split(sql)
