@@ -1,4 +1,4 @@
-"""A secret header goes to the host that it was entered for, whatever door a new URL comes in by."""
+"""A secret header goes to the host that it was entered for, whichever request changes the URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ANGARIUM_HISTORY: no payload is kept longer than messages are, by whatever door it came."""
+"""ANGARIUM_HISTORY: no payload is kept longer than messages are, whichever request created it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.kit.world import ORG
 SOURCE: Final = Path(angarium.__file__).parent
 HISTORY: Final = timedelta(days=7)
 ONE: Final[dict[str, Any]] = {"eventType": "a.b", "payload": {}}
-DOORS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "no period": ("/msg", ONE),
     "days": ("/msg", ONE | {"payloadRetentionPeriod": 90}),
     "hours": ("/msg", ONE | {"payloadRetentionHours": 2160}),
@@ -29,8 +29,8 @@ DOORS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_no_payload_outlives_its_message(database_url: str, door: str) -> None:
+@pytest.mark.parametrize("request_name", REQUESTS)
+async def test_no_payload_outlives_its_message(database_url: str, request_name: str) -> None:
     settings = load(
         overrides={
             "secret_key": base64.b64encode(bytes(32)).decode(),
@@ -57,12 +57,12 @@ async def test_no_payload_outlives_its_message(database_url: str, door: str) -> 
 
         application = (await made("/app", {"name": "a"}))["id"]
         endpoint = (await made(f"/app/{application}/endpoint", {"url": "http://127.0.0.1:9/"}))["id"]
-        path, body = DOORS[door]
+        path, body = REQUESTS[request_name]
         await made(f"/app/{application}" + path.format(endpoint=endpoint), body)
     connection = await asyncpg.connect(database_url)
     expiries = [row[0] for row in await connection.fetch("select expires_at from angarium_1.message")]
     await connection.close()
-    assert len(expiries) == (2 if door == "a batch" else 1)
+    assert len(expiries) == (2 if request_name == "a batch" else 1)
     now = datetime.now(UTC)
     earliest = now + HISTORY - timedelta(minutes=10)
     assert all(earliest < at < now + HISTORY + timedelta(hours=1) for at in expiries)

@@ -26,7 +26,7 @@ _BLOCKED = (
 
 
 @dataclass(frozen=True)
-class Door:
+class Call:
     """A request that creates something unless it is there. `{app}` is an application."""
 
     method: str
@@ -37,13 +37,13 @@ class Door:
     same: str | None = "id"  # what both responses have in common
 
 
-DOORS = (
-    Door("PUT", "/event-type/order.paid", {"description": "Paid."}, "event_type", same="name"),
-    Door("PUT", "/app/acme", {"name": "Acme", "uid": "acme"}, "application"),
-    Door("POST", "/app?get_if_exists=true", {"name": "Acme", "uid": "acme"}, "application"),
-    Door("PUT", "/app/{app}/endpoint/orders", {"url": HOOK, "uid": "orders"}, "endpoint"),
-    Door("POST", "/app/{app}/listener", {"name": "laptop"}, "endpoint", (200, 200)),
-    Door(
+CALLS = (
+    Call("PUT", "/event-type/order.paid", {"description": "Paid."}, "event_type", same="name"),
+    Call("PUT", "/app/acme", {"name": "Acme", "uid": "acme"}, "application"),
+    Call("POST", "/app?get_if_exists=true", {"name": "Acme", "uid": "acme"}, "application"),
+    Call("PUT", "/app/{app}/endpoint/orders", {"url": HOOK, "uid": "orders"}, "endpoint"),
+    Call("POST", "/app/{app}/listener", {"name": "laptop"}, "endpoint", (200, 200)),
+    Call(
         "POST",
         "/auth/app-portal-access/acme",
         {"application": {"name": "Acme", "uid": "acme"}},
@@ -51,7 +51,7 @@ DOORS = (
         (200, 200),
         same=None,
     ),
-    Door(
+    Call(
         "POST",
         "/app/acme/msg",
         {"eventType": "order.paid", "payload": {}, "application": {"name": "Acme", "uid": "acme"}},
@@ -59,8 +59,8 @@ DOORS = (
         (202, 202),
         same=None,
     ),
-    Door("PUT", "/organization", {"profile": "standard"}, "organization", (200, 200)),
-    Door("PUT", "/app/{app}/contact", CONTACT, "contact", (200, 200), same="contacts"),
+    Call("PUT", "/organization", {"profile": "standard"}, "organization", (200, 200)),
+    Call("PUT", "/app/{app}/contact", CONTACT, "contact", (200, 200), same="contacts"),
 )
 
 
@@ -87,25 +87,25 @@ async def at_once(
     return await asyncio.gather(*running)
 
 
-async def call(api: Api, door: Door, app: str) -> tuple[int, Any]:
+async def call(api: Api, case: Call, app: str) -> tuple[int, Any]:
     answer = await api.client.request(
-        door.method,
-        f"/api/v1{door.path.format(app=app)}",
-        json=door.body,
+        case.method,
+        f"/api/v1{case.path.format(app=app)}",
+        json=case.body,
         headers={"authorization": f"Bearer {api.token}"},
     )
     return answer.status_code, answer.json()
 
 
-@pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.method} {door.path}")
+@pytest.mark.parametrize("case", CALLS, ids=lambda case: f"{case.method} {case.path}")
 async def test_two_requests_that_create_the_same_at_once_both_succeed(
-    api: Api, database: Database, door: Door
+    api: Api, database: Database, case: Call
 ) -> None:
     app = await api.application()
-    answers = await at_once(database, door.table, [partial(call, api, door, app)] * 2)
-    assert tuple(sorted(status for status, _ in answers)) == door.statuses, answers
-    if door.same is not None:
-        first, second = (body[door.same] for _, body in answers)
+    answers = await at_once(database, case.table, [partial(call, api, case, app)] * 2)
+    assert tuple(sorted(status for status, _ in answers)) == case.statuses, answers
+    if case.same is not None:
+        first, second = (body[case.same] for _, body in answers)
         assert first == second
 
 
@@ -114,7 +114,7 @@ async def test_the_later_of_two_upserts_replaces_what_the_earlier_one_created(
 ) -> None:
     path = "/event-type/order.paid"
     put = [
-        partial(call, api, Door("PUT", path, {"description": text}, "event_type"), "")
+        partial(call, api, Call("PUT", path, {"description": text}, "event_type"), "")
         for text in ("One", "Two")
     ]
     answers = await at_once(database, "event_type", put)
@@ -132,11 +132,11 @@ async def test_a_uid_that_another_object_takes_at_once_is_refused(
     api: Api, database: Database, path: str, table: str, fields: dict[str, Any]
 ) -> None:
     app = await api.application()
-    doors = [
-        Door("PUT", f"{path}/one", fields | {"uid": "shared"}, table),
-        Door("PUT", f"{path}/two", fields | {"uid": "shared"}, table),
+    calls = [
+        Call("PUT", f"{path}/one", fields | {"uid": "shared"}, table),
+        Call("PUT", f"{path}/two", fields | {"uid": "shared"}, table),
     ]
-    answers = await at_once(database, table, [partial(call, api, door, app) for door in doors])
+    answers = await at_once(database, table, [partial(call, api, case, app) for case in calls])
     assert sorted(status for status, _ in answers) == [201, 409]
 
 

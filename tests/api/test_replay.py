@@ -283,7 +283,7 @@ async def switch(world: World, app: str, endpoint: str, disabled: bool) -> None:
 
 
 async def ask(world: World, app: str, endpoint: str, message: str, what: str) -> None:
-    """Ask for the message to be sent again, through one of the doors."""
+    """Ask for the message to be sent again, by one of the requests that do so."""
     if what == "resend":
         await resend(world, app, endpoint, message)
         return

@@ -1,4 +1,4 @@
-"""Holds the metrics of one process, and combines those of several.
+"""Holds the metrics of one process.
 
 Metrics belong to one event loop, so that adding to one is plain arithmetic without a lock. What a caller adds
 to often is bound once: `registry.counter("attempts_total", "delivered", …)` returns an object to keep.
