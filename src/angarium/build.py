@@ -29,7 +29,7 @@ from angarium.core.token_key import TokenKeys
 from angarium.service.product import Products
 from angarium.service.token import Tokens
 from angarium.service.usage import UsageFolder
-from angarium.settings import Settings, reread
+from angarium.settings import Settings, key_files, reread
 from angarium.shutdown import Shutdown
 from angarium.store import migrate
 from angarium.store.database import Database
@@ -249,7 +249,7 @@ async def running(
             measurement.start(stack, engine, clock, timedelta(seconds=settings.history))
         keys = Keys(settings, ring)
         if on_hangup is not None:
-            on_hangup(keys.read_again)
+            on_hangup(keys.hung_up)
             keys.read_again()  # they may have changed before
         if role == "dispatch":
             await _start(dispatcher, stack, shutdown, vitals)
@@ -331,6 +331,16 @@ class Keys:
         """Replace the keys of these tokens, too."""
         self._tokens = made
         return made
+
+    def hung_up(self) -> None:
+        """SIGHUP: read the keys again, or say that no file has them."""
+        if key_files():
+            self.read_again()
+        else:
+            log.warning(
+                "keys.not_in_files",
+                advice="Restart to change keys, or set ANGARIUM_JWT_SECRET_FILE, ANGARIUM_SECRET_KEY_FILE.",
+            )
 
     def read_again(self) -> None:
         """Use the keys as they are in the files now. Keys that are not valid change nothing."""

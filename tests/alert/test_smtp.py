@@ -100,7 +100,21 @@ async def test_a_server_that_is_away_leaves_all_mails_for_later() -> None:
     address = MailServer.of(f"smtp://127.0.0.1:{free_port()}")
     results = await Smtp(address).send([made(number=1), made(number=2)])
     assert [one.verdict for one in results] == [Verdict.LATER, Verdict.LATER]
-    assert "refused" in results[1].said
+    place = f"127.0.0.1:{address.port}"
+    words = f"{place} refuses connections. Check ANGARIUM_SMTP_URL, and that the server is running."
+    assert {one.said for one in results} == {words}
+
+
+async def test_a_host_that_does_not_exist_is_named() -> None:
+    (result,) = await Smtp(MailServer.of("smtp://mail.invalid:25")).send([made()])
+    assert result.verdict is Verdict.LATER
+    assert result.said.startswith("mail.invalid cannot be resolved (")
+
+
+async def test_a_server_without_tls_is_named() -> None:
+    async with kit.MailServer() as server:
+        (result,) = await send("smtps", server)
+    assert result.said.startswith(f"127.0.0.1:{server.port} does not speak TLS (")
 
 
 @pytest.mark.parametrize(

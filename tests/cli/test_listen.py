@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from angarium.cli.listen import WAIT
 from angarium.core.signature import verify
 from angarium.service.listener import MAX_OF_APPLICATION
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
@@ -188,6 +191,23 @@ async def test_it_says_what_is_wrong_and_ends_in_time(api: Api, app: str, backen
         _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 3
     assert b"does not answer" in err
+
+
+async def test_ctrl_c_ends_it_at_once_though_the_server_lets_it_wait(
+    api: Api, app: str, backend: Backend
+) -> None:
+    await api.post(f"/app/{app}/listener", {"name": "test"}, status=200)
+    joined = backend.services.listener._waiting._waiting
+    async with serving(backend.app) as url:
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
+            await until(lambda: joined.total() == 0)
+            async with listening(url, api.token, "--forward-to", "http://127.0.0.1:9/") as process:
+                await until(lambda: joined.total() == 1)
+                started = time.monotonic()
+                process.send_signal(number)
+                await lines(process)
+                assert time.monotonic() - started < WAIT / 2
+            assert process.returncode == code
 
 
 async def test_it_waits_for_room_when_too_many_of_the_application_listen(

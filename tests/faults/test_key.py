@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
+import pytest
 from standardwebhooks import Webhook
 
 from angarium.cli.credential import make_token
@@ -120,6 +121,26 @@ async def test_keys_are_replaced_under_load_and_no_token_is_refused_in_between(
     report("both keys replaced under load", CYCLES, result, seconds_after_the_load=f"{seconds:.1f}")
     assert result.lost == 0
     assert result.duplicates == 0
+
+
+@pytest.mark.parametrize("processes", [1, CHILDREN])
+async def test_a_server_whose_keys_are_variables_outlives_sighup(
+    directory: Path, database_url: str, processes: int
+) -> None:
+    async with servers(directory) as started:
+        server = await started.serve(database_url, "--processes", str(processes), ANGARIUM_LOG_LEVEL="info")
+        async with client(server) as api:
+            await api.app("one", "http://127.0.0.1:9/")
+            for number in (1, 2):
+                server.process.send_signal(signal.SIGHUP)
+                await until(
+                    lambda number=number: (  # type: ignore[misc]
+                        server.log.read_text().count('"keys.not_in_files"') >= number
+                    ),
+                    "the log says that no key can be read again",
+                )
+            assert await _status(api, server.token) == 200
+        assert server.process.returncode is None
 
 
 def _write(file: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -130,13 +131,13 @@ class _Talk:
             with closing(self._connected(context)) as client:
                 self._begin(client, context)
                 for one in mails:
-                    yield _send(client, one)
+                    yield self._send(client, one)
                     if client.sock is None:
                         return
                 with suppress(smtplib.SMTPException, OSError):
                     client.quit()
         except (smtplib.SMTPException, OSError) as error:
-            yield SendResult(Verdict.LATER, _said(error))
+            yield SendResult(Verdict.LATER, self._said(error))
 
     def _connected(self, context: ssl.SSLContext) -> smtplib.SMTP:
         server = self._server
@@ -154,18 +155,44 @@ class _Talk:
         if self._server.user:
             client.login(self._server.user, self._server.password)
 
+    def _send(self, client: smtplib.SMTP, mail: Mail) -> SendResult:
+        try:
+            refused = client.send_message(mail.message, mail.sender, list(mail.recipients))
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = {code for code, _ in error.recipients.values()}
+            verdict = Verdict.REFUSED if all(code in _PERMANENT for code in codes) else Verdict.LATER
+            return SendResult(verdict, _answers(error.recipients))
+        except (smtplib.SMTPException, OSError) as error:
+            return SendResult(Verdict.LATER, self._said(error))
+        # without a recipient who accepted, it would have been an error
+        return SendResult(Verdict.SENT, _answers(refused) if refused else "accepted")
 
-def _send(client: smtplib.SMTP, mail: Mail) -> SendResult:
-    try:
-        refused = client.send_message(mail.message, mail.sender, list(mail.recipients))
-    except smtplib.SMTPRecipientsRefused as error:
-        codes = {code for code, _ in error.recipients.values()}
-        verdict = Verdict.REFUSED if all(code in _PERMANENT for code in codes) else Verdict.LATER
-        return SendResult(verdict, _answers(error.recipients))
-    except (smtplib.SMTPException, OSError) as error:
-        return SendResult(Verdict.LATER, _said(error))
-    # without a recipient who accepted, it would have been an error
-    return SendResult(Verdict.SENT, _answers(refused) if refused else "accepted")
+    def _said(self, error: Exception) -> str:
+        """What went wrong. What the server says of a failed login is kept; the password is not in it."""
+        if isinstance(error, smtplib.SMTPResponseException):
+            return _answer(error.smtp_code, error.smtp_error)
+        return one_line(self._in_words(error), 300)
+
+    def _in_words(self, error: Exception) -> str:
+        place = f"{self._server.host}:{self._server.port}"
+        match error:
+            case ConnectionRefusedError():
+                return (
+                    f"{place} refuses connections. Check ANGARIUM_SMTP_URL, and that the server is running."
+                )
+            case socket.gaierror():
+                return f"{self._server.host} cannot be resolved ({error.strerror}). Check ANGARIUM_SMTP_URL."
+            case TimeoutError():
+                return f"{place} did not respond within {TIMEOUT:g} s."
+            case ssl.SSLCertVerificationError():
+                return f"certificate verify failed for {place}: {error.verify_message}."
+            case ssl.SSLError():
+                return f"{place} does not speak TLS ({error.reason}). Check the scheme of ANGARIUM_SMTP_URL."
+            case smtplib.SMTPServerDisconnected():
+                return f"{place} ended the connection."
+            case OSError() if error.strerror:
+                return f"{place} failed: {error.strerror}."
+        return f"{place} failed: {error}"
 
 
 def _answers(refused: dict[str, tuple[int, bytes]]) -> str:
@@ -175,10 +202,3 @@ def _answers(refused: dict[str, tuple[int, bytes]]) -> str:
 def _answer(code: int, words: bytes | str) -> str:
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     return one_line(f"{code} {text}", 300)
-
-
-def _said(error: Exception) -> str:
-    """What went wrong. What the server says of a failed login is kept; the password is not in it."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return _answer(error.smtp_code, error.smtp_error)
-    return one_line(f"{type(error).__name__}: {error}", 300)

@@ -113,7 +113,9 @@ def ask(probe: ProbeName, ops: str | None, timeout: float) -> dict[str, Any]:
         if not isinstance(answer, dict) or not {"probe", "ok", "checks"} <= answer.keys():
             raise ValueError("the answer is not that of a probe")
     except (OSError, ValueError) as error:
-        raise Unanswered(f"{url} does not answer the probe: {error}") from error
+        reason = getattr(error, "reason", error)
+        words = getattr(reason, "strerror", None) or reason
+        raise Unanswered(f"{url} does not answer the probe: {words}") from error
     return answer
 
 

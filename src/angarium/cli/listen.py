@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Annotated, Any, Final
 
 import typer
@@ -96,12 +98,14 @@ def listen(
             note(f"Signing secret  {opened['secret']}")
     run = Run(server, opened["id"], forwarder, parallel, timeout + LEASE, count)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: run.stop.set())
+        signal.signal(number, run.interrupted)
     if within is not None:
-        timer = threading.Timer(within, run.stop.set)
+        timer = threading.Timer(within, run.end)
         timer.daemon = True
         timer.start()
     run.forward()
+    if run.signal == signal.SIGINT:
+        raise typer.Exit(Exit.INTERRUPTED)
     if run.failed or (count is not None and run.done < count):
         raise typer.Exit(Exit.FAILED)
 
@@ -116,9 +120,23 @@ class Run:
     parallel: int
     lease: float
     count: int | None
-    stop: threading.Event = field(default_factory=threading.Event)
+    ended: bool = False
+    signal: int | None = None
     done: int = 0
     failed: int = 0
+    # of requests in threads; None wakes the command to its end. Handlers of signals may put into this queue.
+    _answers: SimpleQueue[Mapping[str, Any] | Exception | None] = field(default_factory=SimpleQueue)
+
+    def end(self) -> None:
+        """Fetch no more, at once; deliveries in progress are finished and reported."""
+        self.ended = True
+        self._answers.put(None)
+
+    def interrupted(self, number: int, _: object) -> None:
+        """Handles a signal. The second one ends the process without waiting for deliveries in progress."""
+        signal.signal(number, signal.SIG_DFL)
+        self.signal = number
+        self.end()
 
     def forward(self) -> None:
         """Fetches, forwards and reports until stopped."""
@@ -135,31 +153,50 @@ class Run:
     def _fetched(self) -> Iterator[list[Mapping[str, Any]]]:
         """Batches of deliveries; reconnects after interruptions."""
         pause, away = 0.5, False
-        while not self.stop.is_set():
+        while not self.ended:
             try:
-                got = self.server.call(
-                    "GET",
-                    "/app/{app}/listener/{}/fetch",
-                    self.endpoint,
-                    limit=self.parallel,
-                    wait=WAIT if self.count is None else 2,
-                    lease=self.lease,
-                    timeout=WAIT + 10,
-                )
+                got = self._fetch()
             except ClientError as error:
                 if isinstance(error, Refused) and error.status < 500 and error.status != TOO_MANY:
                     raise  # deleted, disabled or taken over
                 if not away:
                     note(f"angarium: {error}; reconnecting, no messages are lost")
                 away = True
-                self.stop.wait(pause)
+                with suppress(Empty):
+                    self._answers.get(timeout=pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
                 continue
+            if got is None:
+                return
             if away:
                 note("angarium: reconnected")
             pause, away = 0.5, False
             if got["data"]:
                 yield got["data"]
+
+    def _fetch(self) -> Mapping[str, Any] | None:
+        """The answer to one request, which may take long; None if the command is to end first."""
+        threading.Thread(target=self._request, daemon=True).start()
+        answer = self._answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _request(self) -> None:
+        try:
+            answer = self.server.call(
+                "GET",
+                "/app/{app}/listener/{}/fetch",
+                self.endpoint,
+                limit=self.parallel,
+                wait=WAIT if self.count is None else 2,
+                lease=self.lease,
+                timeout=WAIT + 10,
+            )
+        except Exception as error:  # raised where the answer is awaited
+            self._answers.put(error)
+        else:
+            self._answers.put(answer)
 
     def _report(self, outcome: ForwardResult) -> None:
         """Prints the result and reports it. If the server is unreachable, the delivery is repeated later."""

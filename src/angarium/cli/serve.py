@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from enum import StrEnum
 from typing import Annotated
@@ -139,6 +140,7 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
     from angarium.server.presence import Presence
     from angarium.store import migrate as schema
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until keys can be read again
     shutdown = process.stop_signal(settings)
     presence = Presence(processes)
     presence.vitals.done(StartStep.SETTINGS, StartStep.SECRETS)

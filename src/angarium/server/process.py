@@ -31,7 +31,7 @@ from angarium.server.ops import OpsRoute
 from angarium.server.otlp import exporting
 from angarium.server.protocol import Protocol
 from angarium.service import audit
-from angarium.settings import PREFIX, Settings, host_and_port, key_files
+from angarium.settings import PREFIX, Settings, host_and_port
 from angarium.shutdown import Shutdown
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.telemetry.measurement import Measurement
@@ -129,13 +129,9 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def on_hangup() -> Callable[[Callable[[], None]], None] | None:
-    """A function that sets what SIGHUP does, if keys come from files. Otherwise None: SIGHUP ends the
-    process."""
-    if not key_files():
-        return None
-    loop = asyncio.get_running_loop()
-    return lambda work: loop.add_signal_handler(signal.SIGHUP, work)
+def on_hangup(work: Callable[[], None]) -> None:
+    """Sets what SIGHUP does, which would otherwise end the process."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, work)
 
 
 async def work(
@@ -178,7 +174,7 @@ async def work(
             listening=listening,
             shutdown=shutdown,
             vitals=vitals,
-            on_hangup=on_hangup(),
+            on_hangup=None if sandbox else on_hangup,  # `angarium dev` ends with its terminal
             measurement=measurement,
         ) as app,
     ):

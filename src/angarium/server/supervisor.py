@@ -64,8 +64,7 @@ async def supervise(work: ChildWork, count: int, shutdown: Shutdown, presence: P
         metrics = ChildMetrics(registry)
         snapshot = metrics.snapshot
         presence.routes["/metrics"] = metrics_route(snapshot)
-    if (set_handler := process.on_hangup()) is not None:
-        set_handler(_pass_on_hangup)
+    process.on_hangup(_pass_on_hangup)
     async with (
         exporting(work.settings, work.role, shutdown, registry, snapshot),
         asyncio.TaskGroup() as group,
