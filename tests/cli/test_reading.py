@@ -33,6 +33,7 @@ LISTS = {
     "audit list --action endpoint": "/audit?action=endpoint",
     "api-key list --with-tokens": "/auth/credential",
     "token list": "/auth/credential",
+    "usage": "/usage",
 }
 OBJECTS = {
     "application show {app}": "/app/{app}",
@@ -44,6 +45,7 @@ OBJECTS = {
     "message show {message}": "/app/{app}/msg/{message}",
     "attempt show {attempt} --message {message}": "/app/{app}/msg/{message}/attempt/{attempt}",
     "background-task show {task}": "/background-task/{task}",
+    "quota show {app}": "/app/{app}/quota",
 }
 # what they read is not the API's
 ELSEWHERE = {
@@ -59,7 +61,7 @@ CHANGING = {
     "endpoint rotate-secret", "event-type create", "event-type update", "event-type delete", "message send",
     "message resend", "message expunge", "attempt expunge", "delivery resend", "dead-letter resend",
     "background-task cancel", "api-key revoke", "token revoke", "trigger", "listen", "play",
-    "apply", "event-type import",
+    "apply", "event-type import", "quota set",
 }  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class Tree(Root):
                 "audit": ("audit:app", "The audit log: who changed what."),
                 "api-key": ("credential:api_key", "API keys of products."),
                 "token": ("credential:token", "Tokens of the API."),
+                "quota": ("quota:app", "Limits of applications."),
+                "usage": ("quota:usage", "Print what each application used in each month."),
                 "apply": ("apply:apply", "Make an organization as files describe it."),
                 "diff": ("apply:diff", "Show what apply would change."),
                 "export": ("apply:export", "Print the configuration of an organization as YAML."),
