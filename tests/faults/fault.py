@@ -107,7 +107,8 @@ async def stop_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncItera
 ROLLING: Final = "SIGTERM of each process in turn, a rolling restart"
 
 
-@fault(ROLLING, "process", repeats=False)
+# short: test_rolling.py has it, behind a proxy
+@fault(ROLLING, "process", repeats=False, short=False)
 async def rolling_restart(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     """No request may fail: see Cluster._send for what the client does."""
     for place in range(2):

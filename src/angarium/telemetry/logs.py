@@ -49,6 +49,7 @@ EVENTS: Final = {
     "intake.refused": "PostgreSQL rejected a message; its sender got an error",
     "intake.untold": "an internal error prevented the response to a sender whose messages were stored or "
     "refused",
+    "keys.not_in_files": "SIGHUP arrived, but no key is in a file that could be read again; nothing changes",
     "keys.read": "the keys were read from their files again",
     "keys.refused": "the keys could not be read again, and why; the process continues with those that it has",
     "load.failed": "deliveries could not be read; retried",
