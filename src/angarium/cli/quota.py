@@ -20,7 +20,7 @@ COLUMNS: Final = (
     "month", "applicationId", "applicationUid", "applicationName", "messages", "deliveriesDelivered",
     "deliveriesExhausted", "deliveriesCanceled", "attempts", "attemptsFailed",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the begin of a formula
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the start of a formula
 
 
 def limit(text: str) -> int | str:

@@ -223,7 +223,7 @@ class Usage(UseCase):
     ) -> list[MonthUse]:
         """Months of applications. Everything that was counted before the call is included.
 
-        Raises NotFound if there is no such application.
+        An application that does not exist has no months.
         """
         if after is None:
             await self._folder.fold()
