@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from angarium import build, profiles
+from angarium import build, keys, profiles
 from angarium.core.errors import BadRequest, SettingsError
 from angarium.core.product import STANDARD
 from angarium.settings import load
@@ -24,8 +24,8 @@ PUBLIC_PEM = (
 
 
 def test_a_private_key_makes_tokens_that_its_public_key_verifies() -> None:
-    maker = build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": PRIVATE_PEM}))
-    reader = build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": PUBLIC_PEM}))
+    maker = keys.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": PRIVATE_PEM}))
+    reader = keys.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": PUBLIC_PEM}))
     token = maker.for_organization("org_abc")
     assert reader.verify(token).org_id == "org_abc"
     assert maker.verify(maker.for_application("org_abc", UUID(int=1))).app_id == UUID(int=1)
@@ -36,12 +36,12 @@ def test_a_private_key_makes_tokens_that_its_public_key_verifies() -> None:
 @pytest.mark.parametrize("secret", ["-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----"])
 def test_a_pem_that_cannot_be_read_is_a_wrong_setting(secret: str) -> None:
     with pytest.raises(SettingsError, match="ANGARIUM_JWT_SECRET has a key that is not valid PEM"):
-        build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": secret}))
+        keys.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": secret}))
 
 
 def test_without_a_secret_key_nothing_can_be_sealed() -> None:
     with pytest.raises(SettingsError, match="angarium key create"):
-        build.keyring(load())
+        keys.keyring(load())
 
 
 @pytest.mark.parametrize("days", ["432000s", "120h", "12345678s", "36h0.5s"])

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from angarium import build
+from angarium import build, keys
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.settings import load
@@ -154,7 +154,7 @@ async def test_the_setting_is_the_limit_of_a_server(database_url: str) -> None:
             "jwt_secret": "x" * 32,
         }
     )
-    token = build.tokens(settings).for_organization(ORG)
+    token = keys.tokens(settings).for_organization(ORG)
     async with (
         build.running(settings, database_url, role="api") as app,
         httpx.AsyncClient(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import angarium
-from angarium import build
+from angarium import build, keys
 from angarium.settings import load
 from tests.kit.world import ORG
 
@@ -46,7 +46,7 @@ async def test_no_payload_outlives_its_message(database_url: str, request_name: 
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://angarium/api/v1",
-            headers={"authorization": f"Bearer {build.tokens(settings).for_organization(ORG)}"},
+            headers={"authorization": f"Bearer {keys.tokens(settings).for_organization(ORG)}"},
         ) as client,
     ):
 

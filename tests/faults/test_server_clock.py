@@ -17,7 +17,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from angarium import build
+from angarium import keys
 from angarium.clock import SystemClock
 from angarium.settings import Settings
 from angarium.store.embedded import EmbeddedPostgres
@@ -106,7 +106,7 @@ def token(by: float) -> str:
     clock = SystemClock()
     clock.anchor(clock.now() + by)
     settings = Settings.model_validate({"jwt_secret": SECRET})
-    return build.tokens(settings, clock=clock).for_organization(ORG)
+    return keys.tokens(settings, clock=clock).for_organization(ORG)
 
 
 def signed(receiver: Receiver, since: int) -> list[float]:

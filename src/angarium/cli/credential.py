@@ -154,12 +154,12 @@ def create_token(
 
 def make_token(settings: Settings, org: str, app: str | None = None, lifetime: float | None = None) -> str:
     """A token of the organization, or of one of its applications; `lifetime` in seconds."""
-    from angarium import build
+    from angarium import keys
     from angarium.service.token import ORGANIZATION_LIFETIME
 
     if not org.startswith(ids.ORGANIZATION):
         raise SettingsError(f"--org: {org} is not an organization ID; it starts with {ids.ORGANIZATION}")
-    tokens = build.tokens(settings)
+    tokens = keys.tokens(settings)
     if app is None:
         return tokens.for_organization(org, lifetime=lifetime or ORGANIZATION_LIFETIME)
     if (app_id := ids.parse(ids.APPLICATION, app)) is None:
@@ -189,7 +189,7 @@ async def _of_database(settings: Settings, org: str | None) -> list[Given]:
 
 
 async def _revoke(settings: Settings, org: str | None, ref: str, shown: str | None) -> None:
-    from angarium import build
+    from angarium import keys
     from angarium.api.native.auth import revoke_one
     from angarium.cli.installation import opened, organization_of
 
@@ -198,7 +198,7 @@ async def _revoke(settings: Settings, org: str | None, ref: str, shown: str | No
         if shown is None:
             await revoke_one(services.api_key, services.organization_token, org, ref)
         else:
-            await build.tokens(settings, services.database).revoke_shown(org, shown)
+            await keys.tokens(settings, services.database).revoke_shown(org, shown)
 
 
 def _settings(data: Path | None) -> Settings:

@@ -80,11 +80,11 @@ def _run(settings: Settings, as_json: bool, *, rewrap: bool, yes: bool = False) 
 
 
 async def _rewrap(settings: Settings, rewrap: bool, yes: bool) -> SealedCount:
-    from angarium import build
+    from angarium import keys
     from angarium.cli.installation import opened
     from angarium.service.rewrap import Rewrap
 
-    ring = build.keyring(settings)
+    ring = keys.keyring(settings)
     async with opened(settings) as services:
         work = Rewrap(services.database, os.urandom, ring)
         count = await work.check()

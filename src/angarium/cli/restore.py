@@ -136,7 +136,7 @@ def apply(
     """
 
     async def work(database: Database, clock: Clock, settings: Settings) -> Reapplied:
-        from angarium import build
+        from angarium import build, keys
         from angarium.core.address import AddressPolicy
         from angarium.service.api_key import ApiKeys
         from angarium.service.application import Applications
@@ -149,7 +149,7 @@ def apply(
         await Restore(*shared).require_hold()
         done = Reapplied()
         endpoints = Endpoints(
-            *(*shared, build.keyring(settings)),
+            *(*shared, keys.keyring(settings)),
             policy=AddressPolicy(settings.allowed_subnets),
             https_only=settings.https_only,
             products=Products(*shared[:2], build.products_of(settings)),
