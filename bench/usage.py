@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
+from tests.kit import process
 
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 Group = Callable[[], Iterable[int]]
@@ -17,12 +17,7 @@ Group = Callable[[], Iterable[int]]
 
 def family(*pids: int) -> list[int]:
     """The processes and all they have started."""
-    found: list[int] = []
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            found += [pid, *(child.pid for child in process.children(recursive=True))]
-    return found
+    return [one.pid for pid in pids for one in process.family(pid)]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

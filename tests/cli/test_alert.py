@@ -11,7 +11,7 @@ import httpx
 from tests.kit import mail as kit
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.server import angarium
+from tests.kit.server import angarium, announced, end
 
 SENDER = {"ANGARIUM_MAIL_FROM": "Acme <alerts@acme.example>"}
 
@@ -56,13 +56,11 @@ async def test_dev_writes_the_mail_to_its_log(directory: Path) -> None:
             stderr=file.fileno(), ANGARIUM_LOG_LEVEL="info", ANGARIUM_LOG_FORMAT="json",
         )  # fmt: skip
         try:
-            assert process.stdout is not None
-            line = json.loads(await process.stdout.readline())
+            line = await announced(process)
             await _add_contact(line)
             await until(lambda: "mail.printed" in log.read_text())
         finally:
-            process.terminate()
-            await process.wait()
+            await end(process)
     (found,) = [one for one in map(json.loads, _json_lines(log)) if one["event"] == "mail.printed"]
     assert found["to"] == "dev@example.com"
     assert f"{line['url']}/alerts/confirm/" in found["text"]

@@ -16,9 +16,8 @@ import pytest
 from tests.cli.test_command import SETTINGS, refusal
 from tests.cli.test_serve import KEY, SECRET, healthy, serve
 from tests.kit.command import run, run_apart
-from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver
-from tests.kit.server import angarium
+from tests.kit.server import angarium, announced, end
 
 FOURTH = str(Path(__file__).parents[1] / "dialects" / "fourth.toml")
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirPr"
@@ -106,13 +105,7 @@ async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> 
             stderr=errors.fileno(),
             **variables,
         )
-    assert process.stdout is not None
-    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
-
-
-async def stop(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
-    await asyncio.wait_for(process.wait(), PATIENCE)
+    return process, await announced(process)
 
 
 async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_key(
@@ -175,7 +168,7 @@ async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_ke
                 async with session.get(line["url"] + path, headers={"authorization": shown}) as answer:
                     assert answer.status == 200, path
     finally:
-        await stop(process)
+        await end(process)
     logged = log.read_text()
     assert "delivery.attempted" in logged, "the log is not what the server logs"
     inside = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))["token"]
@@ -195,7 +188,7 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
             async with session.delete(place) as answer:  # the next start creates a new one; keys continue
                 assert answer.status == 204
     finally:
-        await stop(process)
+        await end(process)
     process, second = await dev(directory, tmp_path / "log")
     try:
         assert set(second["profiles"]) == set(LINES)
@@ -209,7 +202,7 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
         ):
             assert answer.status == 200
     finally:
-        await stop(process)
+        await end(process)
 
 
 async def test_a_server_in_production_serves_installed_products_and_no_sandbox(database_url: str) -> None:

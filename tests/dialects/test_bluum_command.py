@@ -121,7 +121,9 @@ def bluum_line() -> Iterator[dict[str, str]]:
     )
     assert process.stdout is not None
     try:
-        yield json.loads(process.stdout.readline())["profiles"]["bluum"]
+        line = process.stdout.readline()
+        assert line, "it ended before it was ready"
+        yield json.loads(line)["profiles"]["bluum"]
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE)

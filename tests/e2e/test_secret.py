@@ -6,9 +6,7 @@ that logs all it can. Then the logs, every file, and every value in the database
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
 import os
 import re
 import secrets
@@ -19,10 +17,9 @@ import asyncpg
 import httpx
 
 from angarium.store.embedded import EmbeddedPostgres
-from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.schemas import SCHEMAS
-from tests.kit.server import angarium
+from tests.kit.server import angarium, announced, end
 
 # kept for their owner alone, so that a restart finds them: `angarium dev` says where
 KEPT = re.compile(r"(jwt-secret|secret-key|organization|product-[a-z]+)$")
@@ -232,16 +229,15 @@ async def test_no_secret_is_anywhere_in_what_was_written(directory: Path) -> Non
                 "dev", "--json", "--port", "0", "--data", str(data),
                 stderr=errors.fileno(), ANGARIUM_LOG_LEVEL="debug", ANGARIUM_RETRY_SCHEDULE="200ms,400ms",
             )  # fmt: skip
+            line = await announced(process)
             assert process.stdout is not None
-            line = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
             story = Story(line, receiver)
             try:
                 await story.play()
                 await receiver.wait_for(2)
             finally:
-                process.terminate()
-                rest = await asyncio.wait_for(process.stdout.read(), PATIENCE)
-                await asyncio.wait_for(process.wait(), PATIENCE)
+                await end(process)
+                rest = await process.stdout.read()
     known = story.known
     assert len(known) > 30
     assert b"delivery.attempted" in log.read_bytes(), "nothing was logged, so nothing was tried here"

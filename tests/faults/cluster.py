@@ -23,7 +23,6 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
-import psutil
 
 from angarium.core import ids
 from angarium.core.nouns import State
@@ -35,7 +34,7 @@ from tests.faults.harness import AWAY, LONG, NOBODY, Client, Server, Servers, se
 from tests.faults.proxy import Proxy
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
-from tests.kit.process import runs
+from tests.kit.process import runs, signal_family
 from tests.kit.receiver import Receiver
 from tests.kit.schemas import FOUND
 
@@ -148,10 +147,7 @@ class Cluster:
 
     def signal_postgres(self, number: signal.Signals) -> None:
         """To every process of PostgreSQL."""
-        parent = psutil.Process(self.postgres.pid)
-        for process in (parent, *parent.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+        signal_family(self.postgres.pid, number)
 
     async def stop_postgres(self, number: signal.Signals) -> None:
         """SIGQUIT: at once, without a checkpoint; SIGINT: orderly, cutting connections."""

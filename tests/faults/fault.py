@@ -26,7 +26,7 @@ from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.cluster import Cluster
 from tests.faults.harness import AWAY, Server, shared_by
 from tests.kit.patience import until, wait_until
-from tests.kit.process import runs
+from tests.kit.process import family, runs
 
 TAKEOVER: Final = 30.0
 """Seconds until another dispatcher has all lanes of one that is silent but not dead: it is evicted
@@ -306,7 +306,7 @@ def _limit_files(pid: int, size: int) -> None:
     """For every process of PostgreSQL, those that it starts too. Its own user needs no right for it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
-        pids = [pid, *(child.pid for child in parent.children(recursive=True))]
+        pids = [one.pid for one in family(pid)]
         user = {} if parent.uids().real == os.getuid() else {"user": parent.uids().real, "extra_groups": []}
         group = {"group": parent.gids().real} if user else {}
 

@@ -26,6 +26,7 @@ from tests.faults.replicated import DATABASE, own, unprivileged
 from tests.kit.debian import POSTGRESQL_15, ensure, services
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
+from tests.kit.process import signal_family
 
 NODES: Final = ("alpha", "beta", "gamma")
 TTL: Final = 20  # seconds after which a leader that says nothing has lost its place: the least Patroni takes
@@ -270,11 +271,5 @@ class Patroni:
 
 
 def _kill(pid: int) -> None:
-    """The process and its children, all at once."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that no process ends in order
-            for one in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(number)
+    """The process and its children, all at once: stopped first, so that none ends in order."""
+    signal_family(pid, signal.SIGSTOP, signal.SIGKILL)

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import asyncpg
-import psutil
 
 from angarium.store.fault import RAISED
 from angarium.store.postmaster import USER
 from tests.kit.debian import POSTGRESQL_15, ensure
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
+from tests.kit.process import signal_family
 
 DATABASE: Final = "angarium"
 SETTINGS: Final = {
@@ -86,17 +86,14 @@ class Node:
                 user=unprivileged(),
                 cwd="/",
             )
-        await until(self._answers, "PostgreSQL answers")
+        await until(self.answers, "PostgreSQL answers")
 
     def kill(self) -> None:
-        """SIGKILL to all of its processes at once."""
+        """SIGKILL to all of its processes at once, also if the first has ended by itself."""
         assert self._process is not None
-        parent = psutil.Process(self._process.pid)
-        for one in (parent, *parent.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-        self._process.wait(PATIENCE)
-        self._process = None
+        process, self._process = self._process, None
+        signal_family(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE)
 
     async def stop(self) -> None:
         """As for maintenance: what was written is with the standby."""
@@ -125,7 +122,8 @@ class Node:
     async def execute(self, query: str, database: str = "postgres") -> Any:
         return await administered(self.port, query, database)
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Whether it takes connections. One that has ended will not, and its log says why."""
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         with contextlib.suppress(*RAISED):

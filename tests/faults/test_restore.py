@@ -46,7 +46,9 @@ class Archive:
         self.wal.mkdir()
         own(self.wal)
         await self.first.run("initdb", "-D", self.first.data, "-U", "postgres", "-A", "trust", "--no-sync")
-        self._configure(self.first, f"archive_mode = on\narchive_command = 'cp %p {self.wal}/%f'\n")
+        # renamed once it is complete: a server that is killed meanwhile must leave no part of a file
+        copy = f"cp %p {self.wal}/%f.part && mv {self.wal}/%f.part {self.wal}/%f"
+        self._configure(self.first, f"archive_mode = on\narchive_command = '{copy}'\n")
         await self.first.start()
         await self.first.execute(f"create database {DATABASE}")
         await migrate(self.first.url)
@@ -74,7 +76,7 @@ class Archive:
         await self.second.start()
 
         async def promoted() -> bool:
-            return not await self.second.execute("select pg_is_in_recovery()")
+            return await self.second.answers() and not await self.second.execute("select pg_is_in_recovery()")
 
         await until(promoted, "the restored server accepts writes")
 

@@ -30,6 +30,22 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
 
 
+async def announced(process: Process) -> dict[str, Any]:
+    """What `angarium dev --json` prints once it is ready."""
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+    assert line, f"it ended before it was ready, with code {await asyncio.wait_for(process.wait(), PATIENCE)}"
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+async def end(process: Process) -> None:
+    """SIGTERM, unless it has ended by itself, and wait for the end."""
+    if process.returncode is None:
+        process.terminate()
+    await asyncio.wait_for(process.wait(), PATIENCE)
+
+
 async def angarium(*arguments: str, stderr: int | None = PIPE, **variables: str) -> Process:
     """The command line, started; settings only from `variables`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
@@ -49,10 +65,7 @@ async def dev(directory: Path, **variables: str) -> AsyncIterator[Server]:
         "dev", "--json", "--port", "0", "--data", str(directory), stderr=None, **variables
     )
     try:
-        assert process.stdout is not None
-        line = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
+        line = await announced(process)
         yield Server(process, line["url"], line["token"], line)
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), PATIENCE)
+        await end(process)

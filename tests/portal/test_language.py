@@ -101,7 +101,7 @@ async def known(day: History) -> list[str]:
     found = [one.title for one in failure.KINDS.values()] + list(failure.FAMILIES.values())
     for error, code in await stand.world.fetch("select distinct error, error_code from attempt"):
         found += [] if error is None else [error, failure.kind_of(code).advice]
-    found.append("Signed with the secret of your endpoint, and unchanged.")
+    found += [row[0] for row in await stand.world.fetch("select distinct finding from play_request")]
     found += [one.phrase for one in HTTPStatus]
     found += [one.title for one in FRAMEWORKS.values()]
     found += [f"Our {name.replace('-', ' ')}" for name in day.endpoints]

@@ -11,12 +11,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from angarium.clock import datetime_at
 from angarium.core.ids import INBOX, text
+from angarium.service.play import KEPT_REQUESTS
 from tests.kit.clock import ManualClock
-from tests.kit.patience import PATIENCE
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import ORG, Stand
 from tests.portal.browser.served import Served, served
@@ -99,6 +101,8 @@ async def _lived(
         event_type, example = examples[number % len(examples)]
         sent.append(str((await stand.send(event_type, example))["id"]))
         await _rested(stand)
+        # the inbox judges the age of a signature, also of a request that its sender has given up
+        await until(partial(_received, stand, min(number + 1, KEPT_REQUESTS)), "the inbox has the message")
         await clock.advance_to(clock.now() + SPAN / messages)
         await _rested(stand)
     since = datetime_at(begun).isoformat()
@@ -139,6 +143,12 @@ async def _rested(stand: Stand) -> None:
             await stand.clock.advance_to(stand.clock.now() + 1.0)
             since = now
         await asyncio.sleep(0.01)
+
+
+async def _received(stand: Stand, count: int) -> bool:
+    """Whether the inbox has at least so many requests."""
+    (row,) = await stand.world.fetch("select count(*) from play_request")
+    return int(row[0]) >= count
 
 
 async def _due(stand: Stand) -> int:
