@@ -184,6 +184,21 @@ def test_the_headers_of_a_collector_are_decoded_and_hidden(monkeypatch: pytest.M
     assert headers == {"authorization": "Bearer sesame", "x-scope": "a,b"}
 
 
+def test_tracing_needs_a_collector_and_a_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_TRACE_RECEIVERS", "true")
+    with pytest.raises(SettingsError, match="ANGARIUM_TRACE_RECEIVERS needs ANGARIUM_TRACE_RATIO"):
+        settings.load()
+    monkeypatch.setenv("ANGARIUM_TRACE_RATIO", "0.01")
+    with pytest.raises(SettingsError, match="ANGARIUM_TRACE_RATIO needs ANGARIUM_OTLP_ENDPOINT"):
+        settings.load()
+    monkeypatch.setenv("ANGARIUM_OTLP_ENDPOINT", "http://collector:4318")
+    assert settings.load().trace_ratio == 0.01
+    for wrong in ("1.1", "-1", "nan", "some"):
+        monkeypatch.setenv("ANGARIUM_TRACE_RATIO", wrong)
+        with pytest.raises(SettingsError, match="ANGARIUM_TRACE_RATIO"):
+            settings.load()
+
+
 def test_mail_needs_a_server_and_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANGARIUM_ALERT_MAIL_TO", "ops@example.com")
     with pytest.raises(SettingsError, match="ANGARIUM_ALERT_MAIL_TO needs ANGARIUM_SMTP_URL"):

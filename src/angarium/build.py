@@ -25,6 +25,7 @@ from angarium.core.probe import Link, StartStep
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.quota import QuotaLimits
 from angarium.core.schedule import spoken
+from angarium.core.trace import NO_TRACER, Tracer
 from angarium.keys import Keys, keyring, tokens
 from angarium.service.product import Products
 from angarium.service.usage import UsageFolder
@@ -105,7 +106,7 @@ def require_otel(settings: Settings) -> None:
 def collector(
     settings: Settings, role: str, shutdown: Shutdown, registry: Registry | None = None
 ) -> Collector | None:
-    """The collector that metrics are sent to, if there is one. `registry` counts what is sent.
+    """The collector that metrics and traces are sent to, if there is one. `registry` counts what is sent.
     Raises SettingsError without the extra `otel`."""
     if settings.otlp_endpoint is None:
         return None
@@ -124,6 +125,15 @@ def quota_of(settings: Settings) -> QuotaLimits:
         endpoints_soft=settings.endpoint_soft_limit,
         endpoints_hard=settings.endpoint_limit,
     )
+
+
+def tracer(settings: Settings, collector: Collector) -> Tracer:
+    """What sends spans to a collector, if a setting says so."""
+    if settings.trace_ratio is None:
+        return NO_TRACER
+    from angarium.telemetry.otlp.tracer import OtlpTracer
+
+    return OtlpTracer(collector, settings.trace_ratio, passes=settings.trace_receivers)
 
 
 def retention_of(settings: Settings) -> Retention:
@@ -149,6 +159,7 @@ async def running(
     vitals: Vitals | None = None,
     on_hangup: Callable[[Callable[[], None]], None] | None = None,
     measurement: Measurement | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> AsyncIterator[Any]:
     """Run all parts of a process. Yields the ASGI application (None for the role `dispatch`).
 
@@ -156,7 +167,8 @@ async def running(
     exit, attempts in flight are completed, then the pools are closed. When `shutdown` begins, the dispatcher
     stops sending; when it is closing, requests that run for minutes end. `vitals` gets what probes need.
     `on_hangup` gets a function that reads keys from their files again. `measurement`: what measures this
-    process, if anything does. Raises ProcessRefused if the database may not be used by this process.
+    process, if anything does. `tracer`: what traces it. Raises ProcessRefused if the database may not be used
+    by this process.
     """
     shutdown, vitals = shutdown or Shutdown(), vitals or Vitals()
     measured = NO_EVENTS if measurement is None else measurement.events
@@ -208,7 +220,7 @@ async def running(
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
             dispatcher = _dispatcher(
-                settings, stack, engine, clock, ring, policy, products, guard, alerts, events
+                settings, stack, engine, clock, ring, policy, products, guard, alerts, events, tracer
             )
             if measurement is not None:
                 measurement.watch_dispatcher(dispatcher.state, lambda: dispatcher.leads)
@@ -256,6 +268,7 @@ async def running(
             accepts=lambda: guard.accepts,
             events=events,
             quota=quota_of(settings),
+            tracer=tracer,
         )
         if measurement is not None:
             measurement.watch_pools([database])
@@ -285,7 +298,9 @@ async def running(
             mails=(settings.smtp_url is not None or sandbox) and inboxes is not None,
         )
         await services.provision.refresh()
-        app = _app(settings, services, sandbox=sandbox, stopping=shutdown.closing, events=events)
+        app = _app(
+            settings, services, sandbox=sandbox, stopping=shutdown.closing, events=events, tracer=tracer
+        )
         # only now: creating the application takes a second, in which the lanes taken would be idle
         if role != "api":
             await _start(dispatcher, stack, shutdown, vitals)
@@ -381,6 +396,7 @@ def _dispatcher(
     guard: Guard,
     alerts: Channels,
     events: Events,
+    tracer: Tracer,
 ) -> Dispatcher:
     """A dispatcher, not started yet. The stack closes its sender."""
     from angarium.dispatch.dispatcher import Dispatcher
@@ -405,6 +421,7 @@ def _dispatcher(
         guard=guard,
         channels=alerts,
         events=events,
+        tracer=tracer,
     )
 
 
@@ -447,6 +464,7 @@ def _app(
     sandbox: bool,
     stopping: asyncio.Event | None,
     events: Events,
+    tracer: Tracer,
 ) -> Any:
     from angarium.api.app import create_app
     from angarium.portal import app as portal
@@ -461,4 +479,5 @@ def _app(
         frame_ancestors=settings.frame_ancestors,
         stopping=stopping,
         events=events,
+        tracer=tracer,
     )

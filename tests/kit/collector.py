@@ -10,8 +10,28 @@ from typing import Any
 
 import aiohttp.web
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class SentSpan:
+    """A span as it arrived. Ids are in hexadecimal digits."""
+
+    name: str
+    kind: int
+    trace_id: str
+    span_id: str
+    parent_id: str
+    links: tuple[tuple[str, str], ...]
+    attributes: Mapping[str, Any]
+    failed: bool
+    state: str
+    begin: int
+    end: int
+    resource: Mapping[str, Any]
+    flags: int
 
 
 @dataclass
@@ -23,12 +43,16 @@ class FakeCollector:
     silent: bool = False  # it never answers
     headers: list[Mapping[str, str]] = field(default_factory=list)
     metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
+    spans: list[SentSpan] = field(default_factory=list)
     asked: int = 0
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def samples(self, place: int = -1) -> dict[Sample, float]:
         """The values of a request, as Prometheus would show them; without the prefix."""
         return samples_of(self.metrics[place])
+
+    def named(self, name: str) -> list[SentSpan]:
+        return [span for span in self.spans if span.name == name]
 
 
 def samples_of(request: ExportMetricsServiceRequest) -> dict[Sample, float]:
@@ -69,6 +93,29 @@ def _values(attributes: Iterable[Any]) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
 
 
+def _spans(request: ExportTraceServiceRequest) -> Iterable[SentSpan]:
+    for resource in request.resource_spans:
+        about = _values(resource.resource.attributes)
+        for scope in resource.scope_spans:
+            for one in scope.spans:
+                links = tuple((link.trace_id.hex(), link.span_id.hex()) for link in one.links)
+                yield SentSpan(
+                    one.name,
+                    one.kind,
+                    one.trace_id.hex(),
+                    one.span_id.hex(),
+                    one.parent_span_id.hex(),
+                    links,
+                    _values(one.attributes),
+                    one.status.code == 2,
+                    one.trace_state,
+                    one.start_time_unix_nano,
+                    one.end_time_unix_nano,
+                    about,
+                    one.flags,
+                )
+
+
 @asynccontextmanager
 async def collecting() -> AsyncIterator[FakeCollector]:
     """A collector that listens meanwhile."""
@@ -86,6 +133,8 @@ async def collecting() -> AsyncIterator[FakeCollector]:
         fake.headers.append(request.headers)
         if request.path == "/v1/metrics":
             fake.metrics.append(ExportMetricsServiceRequest.FromString(body))
+        elif request.path == "/v1/traces":
+            fake.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
         else:
             return aiohttp.web.Response(status=404)
         return aiohttp.web.Response(content_type="application/x-protobuf")

@@ -8,11 +8,13 @@ import time
 import pytest
 import structlog.testing
 
+from angarium.core.trace import SpanKind
 from angarium.shutdown import Shutdown
 from angarium.telemetry.catalogue import CATALOGUE
 from angarium.telemetry.exposition import exposition
 from angarium.telemetry.otlp import collector as module
 from angarium.telemetry.otlp.collector import Collector
+from angarium.telemetry.otlp.tracer import MOST_ASKED, OtlpTracer
 from angarium.telemetry.registry import Family, MetricType, Registry, Snapshot
 from tests.kit.collector import collecting, resources
 from tests.kit.patience import until
@@ -138,3 +140,34 @@ async def test_a_collector_that_refuses_connections_does_not_block_the_event_loo
 
 def _failed(registry: Registry) -> float:
     return registry.value("otlp_requests_total", "metrics", "failed").value
+
+
+ASKED = [(b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+
+
+def test_callers_cannot_have_more_requests_traced_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("angarium.telemetry.otlp.tracer.time.monotonic", lambda: now)
+    tracer = OtlpTracer(collector("http://127.0.0.1:9"), 1.0, passes=False)
+    assert sum(tracer.request(ASKED) is not None for _ in range(3 * MOST_ASKED)) == MOST_ASKED
+    assert tracer.request([]) is not None  # the ratio has no limit
+    now += 1
+    assert tracer.request(ASKED) is not None
+
+
+async def test_the_oldest_spans_are_dropped_and_counted_if_too_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_SPANS", 10)
+    registry = Registry(CATALOGUE)
+    async with collecting() as there:
+        sending = collector(there.url, registry)
+        tracer = OtlpTracer(sending, 1.0, passes=False)
+        for number in range(15):
+            span = tracer.root()
+            assert span is not None
+            tracer.ended(span, str(number), SpanKind.INTERNAL, {})
+        async with sending:
+            pass
+    assert [one.name for one in there.spans] == [str(number) for number in range(5, 15)]
+    assert registry.value("otlp_spans_dropped_total").value == 5

@@ -16,6 +16,7 @@ from angarium.api.fast_path import FastPath, FastRoute
 from angarium.api.native import PREFIX, message
 from angarium.api.native import router as native
 from angarium.core.event import NO_EVENTS, Events
+from angarium.core.trace import NO_TRACER, Tracer
 from angarium.service.services import Services
 
 BODY_LIMIT = 2 * 1024 * 1024
@@ -32,6 +33,7 @@ def create_app(
     frame_ancestors: Sequence[str] = (),
     stopping: asyncio.Event | None = None,
     events: Events = NO_EVENTS,
+    tracer: Tracer = NO_TRACER,
 ) -> Edge:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
@@ -61,7 +63,7 @@ def create_app(
     errors.install(app)
     fast_route = FastRoute(app, f"{PREFIX}/app/", message.HANDLERS)
     headers = safe_headers(base_url)
-    fast_path = FastPath(services, PREFIX, body_limit, headers, events)
+    fast_path = FastPath(services, PREFIX, body_limit, headers, events, tracer)
 
     def methods(scope: Scope) -> list[str]:
         return [
@@ -70,4 +72,4 @@ def create_app(
             if any(one.matches({**scope, "method": method})[0] is Match.FULL for one in app.router.routes)
         ]
 
-    return Edge(fast_route, body_limit, fast_path, headers, methods, events)
+    return Edge(fast_route, body_limit, fast_path, headers, methods, events, tracer)

@@ -16,12 +16,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from angarium.api.fast_path import FastPath
+from angarium.api.span import answered
 from angarium.api.upload import Budget, Upload
 from angarium.clock import steady
 from angarium.core.errors import Compressed, Overloaded
 from angarium.core.event import NO_EVENTS, Events
 from angarium.core.inbox import PATH as INBOX
-from angarium.service import audit
+from angarium.core.trace import NO_TRACER, Tracer
+from angarium.service import audit, trace
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -60,8 +62,10 @@ class Edge:
         headers: Headers,
         methods: Callable[[Scope], list[str]],
         events: Events = NO_EVENTS,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._events = events
+        self._tracer = tracer
         self.fast_path: Final = fast_path
         self.budget: Final = Budget()
         self._app = app
@@ -90,7 +94,10 @@ class Edge:
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
         upload = Upload(self.budget, self._body_limit, headers, receive, raw=is_inbox)
-        begun, status = steady(), 0
+        begun, status, span = steady(), 0, None
+        if self._tracer.on:
+            span = self._tracer.request(scope["headers"])
+            trace.began(span)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -112,6 +119,8 @@ class Edge:
                 self._events.turned_away("bodies", 1)
             if status:
                 self._events.answered(_route_of(scope), _method_of(scope), status, steady() - begun)
+            if span is not None:
+                answered(self._tracer, span, _route_of(scope), _method_of(scope), status)
 
     def _allowed(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers | None:
         """The headers of a response to OPTIONS; None if the path has no methods."""

@@ -24,9 +24,11 @@ from angarium.api.auth import bearer_of
 from angarium.api.native.message import MessageOut, accepted_as
 from angarium.api.native.message_in import draft_of, read_message
 from angarium.api.route import digest_of
+from angarium.api.span import answered
 from angarium.clock import steady
 from angarium.core.errors import AngariumError
 from angarium.core.event import NO_EVENTS, Events
+from angarium.core.trace import NO_TRACER, Tracer
 from angarium.service.intake import Draft, Result
 from angarium.service.services import Services
 
@@ -48,8 +50,10 @@ class FastPath:
         body_limit: int,
         headers: Sequence[tuple[bytes, bytes]] = (),
         events: Events = NO_EVENTS,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._events: Final = events
+        self._tracer: Final = tracer
         self._route: Final = f"{prefix}/app/{{app_id}}/msg"
         self.headers: Final = tuple(headers)
         self._services: Final = services
@@ -102,13 +106,16 @@ class FastPath:
             draft = draft_of(message, org_id=claims.org_id, app=app.decode(), now=now, key=key)
             with_content = hidden is None
             begun = steady()
+            span = self._tracer.request(headers) if self._tracer.on else None
 
             def done(result: Result) -> None:
                 response = _response(result, draft, with_content)
                 answer(response)
                 self._events.answered(self._route, "POST", response.status_code, steady() - begun)
+                if span is not None:
+                    answered(self._tracer, span, self._route, "POST", response.status_code)
 
-            return services.intake.put(draft, done)
+            return services.intake.put(draft, done, span)
         except Exception:
             # nothing was accepted: the application handles the request again and reports the error
             return False

@@ -36,6 +36,7 @@ class QueuedDelivery(msgspec.Struct, frozen=True, gc=False):
     pending: bool = False  # never attempted
     expires_at: float = NEVER  # when the payload expires; it is not sent after that
     seq: int = 0  # position in the order of acceptance; 0: before all others, or none
+    trace: bytes | None = None  # the span of the message's acceptance, if it is sampled
 
     @property
     def comes_first(self) -> bool:

@@ -20,12 +20,13 @@ from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.lifecycle import Effect, Move, Transition
 from angarium.core.outage import FaultDetector
 from angarium.core.outcome import AttemptResult
+from angarium.core.trace import NO_TRACER, OpenSpan, SpanKind, Tracer
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.alert import FAILING, Alert
 from angarium.dispatch.completer import Completer, Outcome
 from angarium.dispatch.lane_registry import LaneRegistry
 from angarium.dispatch.outages import Outages, SendingFault
-from angarium.dispatch.request_builder import RequestBuilder
+from angarium.dispatch.request_builder import RequestBuilder, with_trace
 from angarium.dispatch.room import Room
 from angarium.dispatch.target import EndpointTarget
 from angarium.dispatch.transport.exchange import HttpExchange
@@ -48,6 +49,7 @@ class _Attempt:
         "probe",
         "queued",
         "request",
+        "span",
         "started",
         "target",
     )
@@ -69,6 +71,7 @@ class _Attempt:
         self.request: OutgoingRequest | None = None
         self.exchange: HttpExchange | None = None
         self.probe: SendingFault | None = None
+        self.span: OpenSpan | None = None
 
 
 class AttemptRunner:
@@ -84,6 +87,7 @@ class AttemptRunner:
         outages: Outages,
         clock: Clock,
         events: Events = NO_EVENTS,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._registry = registry
         self._room = room
@@ -93,6 +97,7 @@ class AttemptRunner:
         self._completer = completer
         self._clock = clock
         self._events = events
+        self._tracer = tracer
         self._detector = FaultDetector()
         self._flying: set[_Attempt] = set()
         self._landed = asyncio.Event()  # set when none is in flight
@@ -115,6 +120,8 @@ class AttemptRunner:
         self._flying.add(attempt)
         try:
             attempt.request = self._builder.request(attempt.target, queued, now)
+            if queued.trace is not None:
+                self._trace(attempt)
             if attempt.request is not None:
                 attempt.exchange = self._sender.start(attempt.request, partial(self._ended, attempt))
         except Exception:
@@ -153,6 +160,8 @@ class AttemptRunner:
             result = self._attributed(attempt, result)
             now = self._clock.now()
             transition = self._builder.transition(attempt.target, attempt.queued, result, now)
+            if attempt.span is not None:
+                self._traced(attempt, attempt.span, result)
             if transition.move is Move.WAIT and result is not None and result.kind is not None:
                 self._wait(attempt, result.kind)
                 return
@@ -228,6 +237,31 @@ class AttemptRunner:
             telling=telling,
         )
         return Outcome(active, completion, health, disable, alert, _attempted(attempt, completion, now))
+
+    def _trace(self, attempt: _Attempt) -> None:
+        """Begin the span of an attempt at a sampled message. Its context is no part of the signed content."""
+        attempt.span = span = self._tracer.root()
+        if span is not None and self._tracer.passes and attempt.request is not None:
+            attempt.request = with_trace(attempt.request, span)
+
+    def _traced(self, attempt: _Attempt, span: OpenSpan, result: AttemptResult | None) -> None:
+        """End the span. It links to the acceptance, which may be hours ago."""
+        accepted = attempt.queued.trace
+        said: dict[str, str | int] = {
+            "angarium.application": ids.text(ids.APPLICATION, attempt.target.app_id),
+            "angarium.endpoint": ids.text(ids.ENDPOINT, attempt.target.endpoint_id),
+            "messaging.message.id": ids.text(ids.MESSAGE, attempt.queued.message_id),
+        }
+        if attempt.queued.attempts:
+            said["http.request.resend_count"] = attempt.queued.attempts
+        if attempt.exchange is not None:
+            origin = attempt.exchange.origin
+            said |= {"http.request.method": "POST", "server.address": origin.host, "server.port": origin.port}
+        if result is not None and result.status_code:
+            said["http.response.status_code"] = result.status_code
+        error = "payload_gone" if result is None else result.error_code
+        links = () if accepted is None else (accepted,)
+        self._tracer.ended(span, "attempt", SpanKind.CLIENT, said, links=links, error=error)
 
     def _tell(self, attempt: _Attempt, completion: Completion) -> None:
         """Log the attempt."""

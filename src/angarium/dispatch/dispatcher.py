@@ -26,6 +26,7 @@ from angarium.core.nouns import State
 from angarium.core.pace import Pace
 from angarium.core.product import Product
 from angarium.core.read_position import FIRST
+from angarium.core.trace import NO_TRACER, Tracer
 from angarium.dispatch.active_lane import ActiveLane, Placing
 from angarium.dispatch.alert_sender import AlertSender
 from angarium.dispatch.attempts import AttemptRunner
@@ -85,6 +86,7 @@ class Dispatcher:
         guard: Guard | None = None,
         chance: random.Random | None = None,
         events: Events = NO_EVENTS,
+        tracer: Tracer = NO_TRACER,
         channels: Channels | None = None,
     ) -> None:
         """`channels`: where alerts to people go; None: no alerts are sent."""
@@ -112,7 +114,15 @@ class Dispatcher:
         self._report = FaultReport(database, clock, self._outages, name)
         builder = RequestBuilder(entropy, chance)
         self._attempts = AttemptRunner(
-            self._registry, self._space, builder, sender, self._completer, self._outages, clock, events
+            self._registry,
+            self._space,
+            builder,
+            sender,
+            self._completer,
+            self._outages,
+            clock,
+            events,
+            tracer,
         )
         handler = LoadHandler(self._registry, clock, products, keyring, self._completer.parked)
         self._loader = Loader(database, clock, handler)
@@ -132,7 +142,7 @@ class Dispatcher:
         self._alert_sender = AlertSender(
             database, clock, entropy, lambda: self.sends_alerts, keyring, products, channels
         )
-        self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts), events)
+        self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts), events, tracer)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -264,6 +274,7 @@ class Dispatcher:
                     pending=True,
                     expires_at=one.expires_at,
                     seq=one.seq,
+                    trace=one.trace,
                 )
                 active.lane.arrive(queued, now)
             self._registry.mark(active)

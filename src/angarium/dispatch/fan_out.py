@@ -18,6 +18,7 @@ from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.core.event import NO_EVENTS, Events
+from angarium.core.trace import NO_TRACER, SpanKind, Tracer
 from angarium.store import fan_out
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
@@ -47,8 +48,10 @@ class FanOut:
         hand_over: Callable[[Sequence[NewDelivery], float], None],
         in_flight: Callable[[], int] = lambda: 0,
         events: Events = NO_EVENTS,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._events = events
+        self._tracer = tracer
         self._database = database
         self._clock = clock
         self._hand_over = hand_over
@@ -88,6 +91,7 @@ class FanOut:
     async def _slice(self, app_id: UUID) -> bool:
         self._after = app_id
         begun, begun_at = self._clock.steady(), self._clock.now()
+        span = self._tracer.root()
         try:
             made = await fan_out.write(self._database, app_id, begun_at)
         except DatabaseFault as error:
@@ -97,6 +101,12 @@ class FanOut:
         if made is None:
             return False
         self._events.fanned_out(len(made.new_deliveries))
+        if span is not None and made.traces:
+            said: dict[str, str | int] = {
+                "angarium.application": ids.text(ids.APPLICATION, app_id),
+                "angarium.deliveries": len(made.new_deliveries),
+            }
+            self._tracer.ended(span, "fan_out", SpanKind.INTERNAL, said, links=made.traces)
         took = self._clock.steady() - begun
         for first in range(0, len(made.new_deliveries), HANDFUL):
             await self._calm()

@@ -103,6 +103,7 @@ class LoadHandler:
                     row.pending,
                     row.expires_at,
                     row.seq,
+                    row.trace,
                 )
             )
         for want in wanted:

@@ -11,6 +11,7 @@ from angarium.core import ids
 from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.lifecycle import CANCELED, Effect, Transition, advance
 from angarium.core.outcome import GONE_KEPT, AttemptResult
+from angarium.core.trace import HEADER, OpenSpan
 from angarium.dispatch.target import EndpointTarget
 from angarium.dispatch.transport.sender import OutgoingRequest
 from angarium.store.complete import Completion
@@ -78,3 +79,10 @@ class RequestBuilder:
             sent=() if request is None else target.shown(request.headers),
             pending=queued.pending,
         )
+
+
+def with_trace(request: OutgoingRequest, span: OpenSpan) -> OutgoingRequest:
+    """The request with the context of its span, unless the endpoint or the profile has such a header."""
+    if any(name.lower() == HEADER for name, _ in request.headers):
+        return request
+    return msgspec.structs.replace(request, headers=[*request.headers, (HEADER, span.traceparent)])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from angarium import build
+from angarium.core.trace import NO_TRACER, Tracer
 from angarium.settings import Settings
 from angarium.shutdown import Shutdown
 from angarium.telemetry.registry import Registry, Snapshot
@@ -31,20 +32,24 @@ async def exporting(
     shutdown: Shutdown,
     registry: Registry | None,
     snapshot: Callable[[], Awaitable[Snapshot]] | None,
-) -> AsyncIterator[None]:
-    """Sends metrics to the collector meanwhile, if there is one.
+) -> AsyncIterator[Tracer]:
+    """Sends metrics to the collector meanwhile, if there is one, and yields what sends spans to it.
 
     `registry` counts requests to it. `snapshot`: the metrics to send; None: another process sends them.
     Raises SettingsError without the extra `otel`.
     """
-    collector = None if snapshot is None else build.collector(settings, role, shutdown, registry)
-    if collector is None or snapshot is None:
-        yield
+    collector = build.collector(settings, role, shutdown, registry)
+    if collector is None:
+        yield NO_TRACER
         return
     async with collector:
+        tracer = build.tracer(settings, collector)
+        if snapshot is None:
+            yield tracer
+            return
         task = asyncio.create_task(_send(collector, snapshot, settings.otlp_interval), name="otlp")
         try:
-            yield
+            yield tracer
         finally:
             task.cancel()
             await _send_once(collector, snapshot)

@@ -164,7 +164,7 @@ async def work(
             if routes is not None:
                 routes["/metrics"] = metrics_route(snapshot)
     async with (
-        exporting(settings, role, shutdown, registry, snapshot),
+        exporting(settings, role, shutdown, registry, snapshot) as tracer,
         channel.answering(supervisor, answers, answers.get("metrics")),
         build.running(
             settings,
@@ -176,6 +176,7 @@ async def work(
             vitals=vitals,
             on_hangup=None if sandbox else on_hangup,  # `angarium dev` ends with its terminal
             measurement=measurement,
+            tracer=tracer,
         ) as app,
     ):
         _rest_garbage()

@@ -33,6 +33,8 @@ from angarium.core.event import NO_EVENTS, Events
 from angarium.core.nouns import Message
 from angarium.core.product import Product
 from angarium.core.quota import NO_LIMITS, QuotaLimits, limits, month_of, next_month
+from angarium.core.trace import NO_TRACER, OpenSpan, SpanKind, Tracer
+from angarium.service import trace
 from angarium.service.audit import current
 from angarium.service.product import Products
 from angarium.store import accept as store
@@ -72,6 +74,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     verbatim: bool = False  # the payload is the body, whatever the product's envelope
     content_type: str | None = None  # None: application/json
     actor: Actor | None = None  # the sender of a test to one endpoint, for the audit log
+    span: OpenSpan | None = None  # its acceptance, if the request is sampled
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
@@ -170,9 +173,11 @@ class Intake:
         capacity_bytes: int = 64 * 1024 * 1024,
         events: Events = NO_EVENTS,
         quota: QuotaLimits = NO_LIMITS,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._events = events
         self._quota = quota
+        self._tracer = tracer
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -226,7 +231,7 @@ class Intake:
         Overloaded, StoreUnavailable.
         """
         product = self._products.known(draft.org_id) or await self._products.of(draft.org_id)
-        (result,) = await self._results_of([(_signed(draft), product)])
+        (result,) = await self._results_of([(self._traced(_signed(draft), trace.current()), product)])
         if isinstance(result, AngariumError):
             raise result
         return result
@@ -235,12 +240,14 @@ class Intake:
         """Store up to MAX_BATCH messages in one commit; one result each, in order."""
         if len(drafts) > MAX_BATCH:
             raise BadRequest(f"A batch has at most {MAX_BATCH} messages.")
+        span = trace.current()
         return await self._results_of(
-            [(_signed(draft), await self._products.of(draft.org_id)) for draft in drafts]
+            [(self._traced(_signed(draft), span), await self._products.of(draft.org_id)) for draft in drafts]
         )
 
-    def put(self, draft: Draft, done: Callable[[Result], None]) -> bool:
-        """Store one message; `done` gets the result, including errors, after the commit.
+    def put(self, draft: Draft, done: Callable[[Result], None], span: OpenSpan | None = None) -> bool:
+        """Store one message; `done` gets the result, including errors, after the commit. `span`: of the
+        request, if it is sampled.
 
         Returns False and stores nothing if the organization's product is unknown; `accept` looks it up.
         Raises Overloaded.
@@ -248,8 +255,25 @@ class Intake:
         product = self._products.known(draft.org_id)
         if product is None:
             return False
-        self._queue([(draft, product)], lambda results: done(results[0]))
+        self._queue([(self._traced(draft, span), product)], lambda results: done(results[0]))
         return True
+
+    def _traced(self, draft: Draft, request: OpenSpan | None) -> Draft:
+        """The draft with the span of its acceptance, which is a part of the sampled `request`."""
+        if request is None:
+            return draft
+        return msgspec.structs.replace(draft, span=self._tracer.child(request))
+
+    def _tell_accepted(self, drafts: Drafts, results: Sequence[Result]) -> None:
+        """End the spans of messages that were stored. One that was stored before keeps its first span."""
+        for (draft, _), result in zip(drafts, results, strict=True):
+            if draft.span is not None and isinstance(result, Accepted) and not result.replayed:
+                said: dict[str, str | int] = {
+                    "angarium.application": ids.text(ids.APPLICATION, result.message.app_id),
+                    "messaging.message.id": ids.text(ids.MESSAGE, result.message.id),
+                    "messaging.batch.message_count": len(drafts),
+                }
+                self._tracer.ended(draft.span, "accept", SpanKind.PRODUCER, said)
 
     def _results_of(self, drafts: Drafts) -> asyncio.Future[list[Result]]:
         results: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
@@ -349,6 +373,8 @@ class Intake:
             self._result(item, next(outcomes), before, refusals) if isinstance(item, store.Item) else item
             for item in made
         ]
+        if self._tracer.on:
+            self._tell_accepted(drafts, results)
         return await self._mend(drafts, results, len(over)) if over else results
 
     async def _refusals(
@@ -420,6 +446,7 @@ class Intake:
             due_at=now if draft.deliver_at is None else draft.deliver_at,
             content_type=draft.content_type,
             actor=draft.actor,
+            trace=None if draft.span is None else draft.span.context,
         )
 
     def _result(

@@ -32,6 +32,7 @@ from angarium.settings.value import (
     Origins,
     PostgresqlUrl,
     PublicUrl,
+    Ratio,
     Seconds,
     Subnets,
     WebhookUrl,
@@ -80,6 +81,19 @@ class Settings(BaseSettings):
     )
     otlp_interval: Seconds = Field(
         _written("30s"), ge=1, le=3600, description="How often metrics are sent to the collector."
+    )
+    trace_ratio: Ratio = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Which part of the API requests without a `traceparent` header is traced, from 0 to 1, "
+        "e.g. `0.01`. With such a header the caller decides. Spans are sent to `/v1/traces` below "
+        "`ANGARIUM_OTLP_ENDPOINT`. Without it nothing is traced.",
+    )
+    trace_receivers: bool = Field(
+        False,
+        description="Whether receivers get a `traceparent` header with the span of the attempt, if the "
+        "message is traced.",
     )
     public_url: PublicUrl = Field(
         None,
@@ -337,6 +351,14 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{PREFIX}{noun}_SOFT_LIMIT is {soft}; it must be at most {PREFIX}{noun}_LIMIT, {hard}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _traces_have_a_collector(self) -> Settings:
+        if self.trace_ratio is not None and self.otlp_endpoint is None:
+            raise ValueError(f"{PREFIX}TRACE_RATIO needs {PREFIX}OTLP_ENDPOINT, the collector of spans")
+        if self.trace_receivers and self.trace_ratio is None:
+            raise ValueError(f"{PREFIX}TRACE_RECEIVERS needs {PREFIX}TRACE_RATIO, such as 0.01")
         return self
 
     @model_validator(mode="after")

@@ -158,4 +158,5 @@ PostgresqlUrl = Annotated[Annotated[SecretStr, AfterValidator(_postgresql)] | No
 MailServer = Annotated[Annotated[SecretStr, AfterValidator(_mail_server)] | None, UNSET]
 MailSender = Annotated[Annotated[str, AfterValidator(_sender)] | None, UNSET]
 WebhookUrl = Annotated[Annotated[SecretStr, AfterValidator(_webhook)] | None, UNSET]
+Ratio = Annotated[float | None, UNSET]
 Keys = Annotated[Annotated[SecretStr, AfterValidator(_keys)] | None, UNSET]

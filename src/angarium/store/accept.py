@@ -48,6 +48,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     due_at: float
     content_type: str | None = None  # None: application/json
     actor: Actor | None = None  # who sends the test to the one endpoint
+    trace: bytes | None = None  # the span of its acceptance, if it is sampled
 
 
 class NewDelivery(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +67,7 @@ class NewDelivery(msgspec.Struct, frozen=True, gc=False):
     test: bool = False  # sent to this endpoint only
     content_type: str | None = None
     seq: int = FIRST  # its place in the order of acceptance, if it has one
+    trace: bytes | None = None  # the span of the message's acceptance, if it is sampled
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +113,7 @@ async def accept(
         "endpoint_ids": sparse([item.endpoint_id for item in items]),
         "due": sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
         "content_types": sparse([item.content_type for item in items]),
+        "traces": sparse([item.trace for item in items]),
         "now": datetime_at(now),
         # the row that ends each message also counts
         "looks": LOOKS + len(items),
@@ -152,6 +155,7 @@ async def accept(
                     item.endpoint_id is not None,
                     item.content_type,
                     seq or FIRST,
+                    item.trace,
                 )
             )
     if late:

@@ -38,10 +38,12 @@ BYTES: Final = 1024 * 1024  # of payloads that are handed over; lanes load the o
 
 @dataclass(frozen=True, slots=True)
 class FanOutSlice:
-    """The deliveries that were written, and how many messages are completed."""
+    """The deliveries that were written, how many messages are completed, and the spans of the acceptance of
+    those messages that are sampled."""
 
     new_deliveries: list[NewDelivery]
     done: int
+    traces: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Claimed:
     channels: Sequence[str] | None
     endpoint_id: UUID | None
     expires_at: datetime
+    trace: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,14 @@ async def write(database: Database, app_id: UUID, now: float) -> FanOutSlice | N
             test=by_id[row["message_id"]].endpoint_id is not None,
             content_type=bodies[row["message_id"]]["content_type"],
             seq=by_id[row["message_id"]].seq if row["fifo"] else FIRST,
+            trace=by_id[row["message_id"]].trace,
         )
         for row in written
         if row["endpoint_id"] is not None
     ]
-    return FanOutSlice(new_deliveries, len(written) - len(new_deliveries))
+    touched = {row["message_id"] for row in written}
+    traces = [one.trace for one in held if one.trace is not None and one.id in touched]
+    return FanOutSlice(new_deliveries, len(written) - len(new_deliveries), traces)
 
 
 async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claimed] | None:
@@ -125,7 +131,7 @@ async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claime
             Claimed(
                 row["message_id"], row["seq"], row["due_at"], row["scheduled"], row["after_id"],
                 row["written"], message["event_type"], message["channels"], message["endpoint_id"],
-                message["expires_at"],
+                message["expires_at"], message["trace"],
             )
         )  # fmt: skip
     return held

@@ -58,6 +58,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     content_type: str | None
     pending: bool  # in `pending`: never attempted
     seq: int = FIRST  # its place in the order of acceptance, if it has one
+    trace: bytes | None = None  # the span of the message's acceptance, if it is sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def _loaded(row: Row) -> Loaded:
         content_type=row["content_type"],
         pending=row["pending"],
         seq=row["seq"] or FIRST,
+        trace=row["trace"],
     )
 
 

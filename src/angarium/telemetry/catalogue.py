@@ -290,8 +290,13 @@ SECTIONS: Final = {
         _counter("process_deaths_total", "Child processes that ended unexpectedly."),
         _counter(
             "otlp_requests_total",
-            "Requests to the collector of ANGARIUM_OTLP_ENDPOINT: sent, or failed. signal: metrics.",
+            "Requests to the collector of ANGARIUM_OTLP_ENDPOINT: sent, or failed. signal: metrics or "
+            "traces.",
             *("signal", "result"),
+        ),
+        _counter(
+            "otlp_spans_dropped_total",
+            "Spans that were not sent, because too many waited or the collector did not take them.",
         ),
     ),
 }

@@ -99,8 +99,8 @@ EVENTS: Final = {
     "usage.waiting": "what applications used is not added up, because the database is not available; limits "
     "are enforced later",
     "systemd.untold": "systemd could not be told the state of the service",
-    "otlp.sent": "the collector of ANGARIUM_OTLP_ENDPOINT takes metrics again",
-    "otlp.unsent": "the collector of ANGARIUM_OTLP_ENDPOINT did not take metrics, and why; logged "
+    "otlp.sent": "the collector of ANGARIUM_OTLP_ENDPOINT takes metrics or traces again",
+    "otlp.unsent": "the collector of ANGARIUM_OTLP_ENDPOINT did not take metrics or traces, and why; logged "
     "once until it takes them",
     "telemetry.failed": "an internal error prevented counting something; a metric may be too low",
     "task.failed": "an internal error made a background task fail",

@@ -257,6 +257,7 @@ create table section.message (
     tags text[],
     endpoint_id uuid,  -- the endpoint of a test; no other endpoint ever gets the message
     erased_at timestamptz,  -- when its erasure was requested; later attempts are recorded without their responses
+    trace bytea,  -- the trace id and the span id of its acceptance, if it is sampled
     primary key (app_id, id)
 ) partition by range (id);
 
@@ -374,7 +375,7 @@ end $$;
 create function section.content(app_ids uuid[], message_ids uuid[], at timestamptz)
 returns table (
     app_id uuid, id uuid, event_id text, event_type text, channels text[], tags text[], endpoint_id uuid,
-    content_type text, expires_at timestamptz, body bytea
+    content_type text, expires_at timestamptz, body bytea, trace bytea
 )
 language plpgsql stable rows 100 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -408,7 +409,7 @@ begin
     for day in 1 .. coalesce(cardinality(begins), 0) loop
         return query
         select m.app_id, m.id, m.event_id, m.event_type, m.channels, m.tags, m.endpoint_id, p.content_type,
-               m.expires_at, p.body
+               m.expires_at, p.body, m.trace
         from unnest(found) as m
         left join lateral (
             select body, content_type from section.payload

@@ -10,15 +10,15 @@ with item as materialized (
     select id, org_id, app_ref, app_uid, event_type, event_id,
            string_to_array(patterns, ' ') as patterns,
            string_to_array(channels, ' ') as channels, string_to_array(tags, ' ') as tags,
-           expires_at, key, endpoint_id, coalesce(due_at, :now::timestamptz) as due_at, place
+           expires_at, key, endpoint_id, coalesce(due_at, :now::timestamptz) as due_at, trace, place
     from unnest(
         :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
         :patterns::text[], :event_ids::text[], :channels::text[], :tags::text[],
-        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[]
+        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[], :traces::bytea[]
     ) with ordinality as item (
         id, org_id, app_ref, app_uid, event_type,
         patterns, event_id, channels, tags,
-        expires_at, key, endpoint_id, due_at, place
+        expires_at, key, endpoint_id, due_at, trace, place
     )
 ),
 owned as materialized (
@@ -62,8 +62,8 @@ accepted as materialized (
     ) as fresh
 ),
 stored as (
-    insert into section.message (app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id)
-    select app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id
+    insert into section.message (app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id, trace)
+    select app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id, trace
     from accepted
 ),
 counted as (

@@ -37,7 +37,7 @@ select message_id, seq, due_at, scheduled, after_id, written from held order by 
 select m.*
 from unnest(:ids::uuid[]) as held (id)
 cross join lateral (
-    select id, event_type, channels, endpoint_id, expires_at from section.message
+    select id, event_type, channels, endpoint_id, expires_at, trace from section.message
     where app_id = :app_id and id = held.id and id >= :first and id <= :last
     offset 0
 ) as m;

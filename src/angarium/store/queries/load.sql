@@ -21,7 +21,7 @@ group by app_id, endpoint_id;
 select * from (
     select d.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.due_at, d.manual_at, c.event_type,
            c.body as payload, c.expires_at, c.endpoint_id is not null as test, c.content_type, d.seq,
-           null::timestamptz as next_due
+           c.trace, null::timestamptz as next_due
     from due d
     left join content c on c.app_id = d.app_id and c.id = d.message_id
     order by d.turn
@@ -35,7 +35,7 @@ select app_id, message_id, true as pending, 1::smallint as state, 0 as failures,
 select app_id, message_id, false as pending, state, failures, attempts, due_at, manual_at, seq
 
 -- part: load_no_row
-lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null, null, null
+lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 
 -- name: load_free
 -- The due deliveries of free lanes, at most `room` for each lane: manual attempts first, then the earliest. Those in

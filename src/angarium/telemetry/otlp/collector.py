@@ -1,7 +1,8 @@
-"""Sends metrics to a collector, in a thread of its own.
+"""Sends spans and metrics to a collector, in a thread of its own.
 
-The event loop only leaves the newest snapshot of metrics here. So a collector that is slow or away costs
-neither time nor memory. That it cannot be reached is logged once, and that it can be again.
+The event loop only leaves things here: the newest snapshot of metrics, and at most `MOST_SPANS` ended spans,
+of which the oldest are dropped. So a collector that is slow or away costs neither time nor memory. That it
+cannot be reached is logged once, and that it can be again.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from angarium import __version__
 from angarium.shutdown import Shutdown
@@ -30,6 +35,9 @@ from angarium.telemetry.registry import Registry, Snapshot
 
 log = structlog.get_logger(__name__)
 
+MOST_SPANS: Final = 4096
+BATCH: Final = 512  # spans in a request
+EVERY: Final = 2.0  # seconds that a span waits at most
 TIMEOUT: Final = 10.0  # seconds for a request and its retries
 LAST: Final = 5.0  # seconds for what is left when the process stops
 _LONGEST: Final = 300  # characters of an error
@@ -57,12 +65,14 @@ class Collector:
         self._since = time.time()
         base = endpoint.rstrip("/")
         sent = dict(headers)
+        self._span_exporter = OTLPSpanExporter(f"{base}/v1/traces", headers=sent, timeout=TIMEOUT)
         self._metric_exporter = OTLPMetricExporter(f"{base}/v1/metrics", headers=sent, timeout=TIMEOUT)
+        self._spans: deque[ReadableSpan] = deque()
         self._snapshot: tuple[Snapshot, float] | None = None
         self._wake = threading.Event()
         self._stopping = False
         self._reason = _Reason()
-        self._fails = False
+        self._fails: dict[str, bool] = {}
         self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
 
     async def __aenter__(self) -> Collector:
@@ -80,7 +90,7 @@ class Collector:
                 await self._ended.wait()
         except TimeoutError:
             # the thread does not keep the process alive; what it has is lost
-            log.warning("otlp.unsent", signal="metrics", reason="The process stops.")
+            log.warning("otlp.unsent", signal="all", reason="The process stops.")
         self._reason.detach()
 
     def put(self, snapshot: Snapshot) -> None:
@@ -88,12 +98,23 @@ class Collector:
         self._snapshot = snapshot, time.time()
         self._wake.set()
 
+    def put_span(self, span: ReadableSpan) -> None:
+        """Send an ended span soon. It may displace the oldest."""
+        if len(self._spans) >= MOST_SPANS:
+            with contextlib.suppress(IndexError):  # the thread took it
+                self._spans.popleft()
+                if self._registry is not None:
+                    self._registry.value("otlp_spans_dropped_total").add()
+        self._spans.append(span)
+        if len(self._spans) == BATCH:
+            self._wake.set()
+
     # in the thread
 
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            self._wake.wait()
+            self._wake.wait(EVERY)
             self._wake.clear()
             stopping = self._stopping
             try:
@@ -108,8 +129,24 @@ class Collector:
             values, at = snapshot
             data = metrics_data(CATALOGUE, values, self.resource, self._since, at)
             done = self._metric_exporter.export(data) is MetricExportResult.SUCCESS
-            reason = None if done else self._reason.taken()
-            self._call(partial(self._told, reason))
+            self._tell("metrics", done, 1)
+        while self._spans:
+            batch = self._batch()
+            done = self._span_exporter.export(batch) is SpanExportResult.SUCCESS
+            self._tell("traces", done, len(batch))
+            if not done:
+                return  # the others may wait for the next turn, or are dropped
+
+    def _batch(self) -> Sequence[ReadableSpan]:
+        spans: list[ReadableSpan] = []
+        with contextlib.suppress(IndexError):
+            while len(spans) < BATCH:
+                spans.append(self._spans.popleft())
+        return spans
+
+    def _tell(self, signal: str, done: bool, count: int) -> None:
+        reason = None if done else self._reason.taken()
+        self._call(partial(self._told, signal, reason, count))
 
     def _call(self, work: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop was closed
@@ -117,15 +154,17 @@ class Collector:
 
     # in the event loop
 
-    def _told(self, reason: str | None) -> None:
+    def _told(self, signal: str, reason: str | None, count: int) -> None:
         failed = reason is not None
         if self._registry is not None:
-            self._registry.value("otlp_requests_total", "metrics", "failed" if failed else "sent").add()
-        if failed and not self._fails:
-            log.warning("otlp.unsent", signal="metrics", reason=reason)
-        elif not failed and self._fails:
-            log.info("otlp.sent", signal="metrics")
-        self._fails = failed
+            self._registry.value("otlp_requests_total", signal, "failed" if failed else "sent").add()
+            if failed and signal == "traces":
+                self._registry.value("otlp_spans_dropped_total").add(count)
+        if failed and not self._fails.get(signal):
+            log.warning("otlp.unsent", signal=signal, reason=reason)
+        elif not failed and self._fails.get(signal):
+            log.info("otlp.sent", signal=signal)
+        self._fails[signal] = failed
 
 
 class _Reason(logging.Handler):

@@ -1,0 +1,177 @@
+"""Traces from the API call to the delivery, as a collector gets them from a real `angarium serve`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import aiohttp.web
+
+from angarium.receiver import verify
+from tests.cli.test_serve import healthy, serve, token
+from tests.kit.collector import FakeCollector, SentSpan, collecting
+from tests.kit.patience import until
+
+SERVER, CLIENT, PRODUCER = 2, 3, 4
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+SAMPLED = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+ROUTE = "/api/v1/app/{app_id}/msg"
+MESSAGE = {"eventType": "a.b", "payload": {"card": "secret-payload"}}
+
+
+@dataclass
+class Heard:
+    """A receiver: it fails at the first request of each message, and keeps the headers and bodies."""
+
+    url: str = ""
+    requests: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+
+    def of(self, message_id: str) -> list[Mapping[str, str]]:
+        return [headers for headers, _ in self.requests if headers["webhook-id"] == message_id]
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Heard]:
+    heard = Heard()
+
+    async def receive(request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
+        body = await request.read()
+        again = heard.of(request.headers["webhook-id"])
+        heard.requests.append((request.headers, body))
+        return aiohttp.web.Response(status=200 if again else 500)
+
+    runner = aiohttp.web.ServerRunner(aiohttp.web.Server(receive))
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        heard.url = f"http://{host}:{port}/hook?key=secret-query"
+        yield heard
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def traced(
+    database_url: str, there: FakeCollector, *arguments: str, **variables: str
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A server that sends its spans there, and an application `one`."""
+    settings: dict[str, Any] = {
+        "ANGARIUM_OTLP_ENDPOINT": there.url,
+        "ANGARIUM_TRACE_RATIO": "0",
+        "ANGARIUM_RETRY_SCHEDULE": "100ms",
+        "ANGARIUM_RETRY_JITTER": "0",
+    }
+    async with (
+        serve(database_url, *arguments, **settings | variables) as (_, url),
+        aiohttp.ClientSession(url, headers={"authorization": f"Bearer {token()}"}) as session,
+    ):
+        await healthy(url)
+        await post(session, "app", {"name": "One", "uid": "one"})
+        yield session
+
+
+async def post(
+    session: aiohttp.ClientSession,
+    path: str,
+    body: object,
+    headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+) -> str:
+    """The id in the response."""
+    async with session.post(f"/api/v1/{path}", json=body, headers=headers) as answer:
+        assert answer.status in (201, 202), await answer.text()
+        found = await answer.json()
+    return str(found["id"])
+
+
+def of(there: FakeCollector, name: str, message_id: str) -> list[SentSpan]:
+    return [one for one in there.named(name) if one.attributes["messaging.message.id"] == message_id]
+
+
+async def test_a_delivery_is_linked_to_the_acceptance_that_belongs_to_the_callers_trace(
+    database_url: str,
+) -> None:
+    async with (
+        collecting() as there,
+        listening() as heard,
+        traced(database_url, there, "--processes", "2", ANGARIUM_TRACE_RECEIVERS="true") as session,
+    ):
+        await post(session, "app/one/endpoint", {"url": heard.url, "secret": "whsec_" + "c2VjcmV0" * 6})
+        ways: dict[str, dict[str, str]] = {
+            "at once": SAMPLED,
+            "through the application": SAMPLED | {"origin": "https://x.example"},
+        }
+        for way, sent_headers in ways.items():
+            message_id = await post(session, "app/one/msg", MESSAGE, sent_headers)
+            await until(lambda message_id=message_id: len(of(there, "attempt", message_id)) == 2, way)  # type: ignore[misc]
+            (accepted,) = of(there, "accept", message_id)
+            (request,) = [one for one in there.spans if one.span_id == accepted.parent_id]
+            assert (request.name, request.kind) == (f"POST {ROUTE}", SERVER)
+            assert (request.trace_id, request.parent_id) == (TRACE, SPAN)
+            assert request.attributes["http.response.status_code"] == 202
+            assert (accepted.trace_id, accepted.kind) == (TRACE, PRODUCER)
+            assert request.begin <= accepted.begin <= accepted.end
+            first, second = attempts = sorted(of(there, "attempt", message_id), key=lambda one: one.begin)
+            for attempt, sent in zip(attempts, heard.of(message_id), strict=True):
+                assert (attempt.kind, attempt.parent_id) == (CLIENT, "")
+                assert attempt.links == ((TRACE, accepted.span_id),)
+                assert sent["traceparent"] == f"00-{attempt.trace_id}-{attempt.span_id}-01"
+                assert attempt.attributes["server.address"] == "127.0.0.1"
+            assert len({TRACE, first.trace_id, second.trace_id}) == 3
+            assert (first.failed, first.attributes["http.response.status_code"]) == (True, 500)
+            assert (second.failed, second.attributes["http.request.resend_count"]) == (False, 1)
+        for headers, body in heard.requests:
+            verify(body, headers, "whsec_" + "c2VjcmV0" * 6)
+        assert "secret" not in str(there.spans)
+        assert "Bearer" not in str(there.spans)
+
+
+async def test_what_a_caller_does_not_sample_is_not_traced_and_a_message_is_accepted_once(
+    database_url: str,
+) -> None:
+    async with (
+        collecting() as there,
+        listening() as heard,
+        traced(database_url, there, ANGARIUM_TRACE_RECEIVERS="true") as session,
+    ):
+        await post(session, "app/one/endpoint", {"url": heard.url})
+        twice = [*SAMPLED.items(), *SAMPLED.items()]
+        untraced = [
+            await post(session, "app/one/msg", MESSAGE, headers)
+            for headers in (None, {"traceparent": f"00-{TRACE}-{SPAN}-00"}, {"traceparent": "?"}, twice)
+        ]
+        key = SAMPLED | {"idempotency-key": "1"}
+        message_id = await post(session, "app/one/msg", MESSAGE, key)
+        assert await post(session, "app/one/msg", MESSAGE, key) == message_id
+        await until(lambda: len(of(there, "attempt", message_id)) == 2)
+        await until(lambda: len(there.named(f"POST {ROUTE}")) == 2)
+        assert len(of(there, "accept", message_id)) == 1
+        await until(lambda: all(len(heard.of(one)) == 2 for one in untraced))
+        for one in untraced:
+            assert all("traceparent" not in headers for headers in heard.of(one))
+        assert len(there.spans) == 5
+
+
+async def test_requests_without_a_callers_trace_are_traced_by_the_ratio(database_url: str) -> None:
+    async with (
+        collecting() as there,
+        listening() as heard,
+        traced(database_url, there, ANGARIUM_TRACE_RATIO="1") as session,
+    ):
+        await post(session, "app/one/endpoint", {"url": heard.url})
+        message_id = await post(session, "app/one/msg", MESSAGE)
+        await until(lambda: len(of(there, "attempt", message_id)) == 2)
+        (accepted,) = of(there, "accept", message_id)
+        (request,) = [one for one in there.spans if one.span_id == accepted.parent_id]
+        assert request.parent_id == ""
+        # receivers get nothing unless a setting says so
+        assert all("traceparent" not in headers for headers, _ in heard.requests)
+        async with session.get("/api/v1/app/none") as answer:
+            assert answer.status == 404
+        missing = "GET /app/{app_id}"
+        await until(lambda: bool(there.named(missing)))
+        (span,) = there.named(missing)
+        assert (span.attributes["http.response.status_code"], span.failed) == (404, False)
