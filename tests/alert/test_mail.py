@@ -12,7 +12,8 @@ import pytest
 from angarium.alert.letter import Letter, confirmation, for_contact, for_operator, trial
 from angarium.alert.mail import mail
 from angarium.core.alert import AlertKind, Digest, Entry, Sum
-from angarium.core.contact import is_email, masked, one_line
+from angarium.core.contact import one_line
+from angarium.core.email import is_email, masked
 from tests.kit.mail import html, plain
 
 NOW = 1_800_000_000.0

@@ -46,6 +46,8 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", f"{APP}/attempt/msg/{{msg_id}}"): (VIEW, None),
     ("GET", f"{APP}/contact"): (VIEW, None),
     ("PUT", f"{APP}/contact"): (MANAGE, {"contacts": [{"email": "mine@example.com"}]}),
+    ("POST", f"{APP}/contact"): (MANAGE, {"email": "added@example.com"}),
+    ("DELETE", f"{APP}/contact/{{contact_id}}"): (MANAGE, None),
     ("POST", f"{APP}/contact/{{contact_id}}/confirmation"): (MANAGE, None),
     ("GET", f"{APP}/quota"): (VIEW, None),
     ("PATCH", f"{APP}/quota"): (ORG, {"messagesHard": 1000}),

@@ -25,7 +25,12 @@ CHANGES: dict[tuple[str, str], tuple[str, Any]] = {
     ("DELETE", APP): ("application.deleted", None),
     ("POST", f"{APP}/erase"): ("application.erase.begun", None),
     ("POST", f"{APP}/export"): ("application.exported", None),
-    ("PUT", f"{APP}/contact"): ("contact.created", {"contacts": [{"email": "new@example.com"}]}),
+    ("PUT", f"{APP}/contact"): (
+        "contact.created",
+        {"contacts": [{"email": "mine@example.com"}, {"email": "new@example.com"}]},
+    ),
+    ("POST", f"{APP}/contact"): ("contact.created", {"email": "added@example.com"}),
+    ("DELETE", f"{APP}/contact/{{contact_id}}"): ("contact.deleted", None),
     ("POST", f"{APP}/contact/{{contact_id}}/confirmation"): ("contact.asked", None),
     ("PATCH", f"{APP}/quota"): ("application.quota.changed", {"messagesHard": 2000}),
     ("POST", f"{APP}/endpoint"): ("endpoint.created", None),

@@ -35,6 +35,41 @@ async def test_contacts_are_replaced_and_those_that_stay_keep_what_they_are(api:
     assert await api.put(path, {"contacts": []}) == {"contacts": []}
 
 
+async def test_one_contact_is_added_changed_and_removed(api: Api) -> None:
+    path = f"/app/{await api.application()}/contact"
+    first = await api.post(path, {"email": "a@example.com"}, status=200)
+    assert (first["status"], first["kinds"]) == ("pending", list(ALL_KINDS))
+    second = await api.post(path, {"email": "b@example.com"}, status=200)
+    changed = await api.post(path, {"email": "A@example.com", "kinds": ["quota.hard"]}, status=200)
+    assert (changed["id"], changed["email"], changed["kinds"]) == (
+        first["id"], "a@example.com", ["quota.hard"]
+    )  # fmt: skip
+    assert [one["id"] for one in (await api.get(path))["contacts"]] == [first["id"], second["id"]]
+    await api.delete(f"{path}/{first['id']}")
+    assert await api.get(path) == {"contacts": [second]}
+    await api.delete(f"{path}/{first['id']}", status=404)
+    await api.delete(f"{path}/contact_wrong", status=404)
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"email": "dev"}, ["body", "email"]),
+        ({"email": "a@example.com", "kinds": []}, ["body", "kinds"]),
+    ],
+)
+async def test_what_is_wrong_with_a_contact_that_is_added_is_named(
+    api: Api, body: object, place: list[str]
+) -> None:
+    path = f"/app/{await api.application()}/contact"
+    answer = await api.call("POST", path, body, status=422)
+    assert answer["detail"][0]["loc"] == place
+    for number in range(MAX_CONTACTS):
+        await api.post(path, {"email": f"a{number}@example.com"}, status=200)
+    answer = await api.call("POST", path, {"email": "last@example.com"}, status=422)
+    assert "Must have at most 10 contacts" in answer["detail"][0]["msg"]
+
+
 async def test_a_repeated_put_changes_and_mails_nothing(api: Api, backend: Backend) -> None:
     path = f"/app/{await api.application()}/contact"
     body = listed("a@example.com")
@@ -71,8 +106,11 @@ async def test_others_can_neither_read_nor_set_contacts(
     path = f"/app/{app_id}/contact"
     (contact,) = (await api.put(path, listed("a@example.com")))["contacts"]
     ask = f"{path}/{contact['id']}/confirmation"
+    one = f"{path}/{contact['id']}"
     for outsider in (new_organization(), api.as_application(other)):
         await outsider.get(path, status=404)
+        await outsider.post(path, {"email": "b@example.com"}, status=404)
+        await outsider.delete(one, status=404)
         await outsider.put(path, listed("b@example.com"), status=404)
         await outsider.post(ask, status=404)
     await api.post(f"/app/{other}/contact/{contact['id']}/confirmation", status=404)
@@ -80,6 +118,9 @@ async def test_others_can_neither_read_nor_set_contacts(
     assert await reader.get(path) == {"contacts": [contact]}
     await reader.put(path, listed("b@example.com"), status=403)
     await reader.post(ask, status=403)
+    await reader.post(path, {"email": "b@example.com"}, status=403)
+    await reader.delete(one, status=403)
+    await api.delete(f"/app/{other}/contact/{contact['id']}", status=404)
     assert await api.get(path) == {"contacts": [contact]}
 
 

@@ -272,6 +272,8 @@ async def test_the_examples_of_requests_are_answered_as_documented(house: House)
             body |= {"uid": f"own-{sent}", "name": f"made.{sent}"}
         if isinstance(body, dict) and "eventId" in body:
             body["eventId"] = f"own-{sent}"
+        if method == "PUT" and path.endswith("/contact"):
+            body["contacts"] += row["contacts"]  # the one that is deleted later stays
         if path.endswith("/send-example"):
             kind = document["paths"]["/api/v1/event-type/{event_type_name}"]["put"]["requestBody"]
             example = kind["content"]["application/json"]["example"]

@@ -61,6 +61,7 @@ CALLS = (
     ),
     Call("PUT", "/organization", {"profile": "standard"}, "organization", (200, 200)),
     Call("PUT", "/app/{app}/contact", CONTACT, "contact", (200, 200), same="contacts"),
+    Call("POST", "/app/{app}/contact", CONTACT["contacts"][0], "contact", (200, 200)),
 )
 
 

@@ -152,6 +152,7 @@ _ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "v1.endpoint.upsert": ("too_many_endpoints",),
     "v1.listener.open": ("too_many_endpoints",),
     "v1.listener.fetch": ("listener_disabled", "too_many_listeners"),
+    "v1.contact.add": ("mail_unavailable", "too_many_confirmations"),
     "v1.contact.replace": ("mail_unavailable", "too_many_confirmations"),
     "v1.contact.ask": ("mail_unavailable", "too_many_confirmations"),
     "v1.endpoint.get-stats": ("invalid_range",),

@@ -13,7 +13,7 @@ import typer
 from angarium.cli.error import Exit
 from angarium.cli.option import Json
 from angarium.core import ids
-from angarium.core.contact import is_email
+from angarium.core.email import is_email
 from angarium.core.errors import SettingsError
 from angarium.settings import Settings, load
 

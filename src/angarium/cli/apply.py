@@ -100,6 +100,8 @@ def _exported(fields: Mapping[str, Any]) -> dict[str, Any]:
     headers = {name: keep if one is HIDDEN else one for name, one in fields.get("headers", {}).items()}
     found = {name: one for name, one in fields.items() if (name, one) != ("disabled", False)}
     found.pop("headers", None)
+    if not found.get("quota"):
+        found.pop("quota", None)
     return found | ({"headers": headers} if headers else {})
 
 

@@ -14,7 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from angarium.core.contact import Contact, masked
+from angarium.core.contact import Contact
+from angarium.core.email import masked
 from angarium.core.inbox import InboxAnswer
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.url import split_credentials

@@ -5,7 +5,6 @@ A contact gets nothing but a confirmation until it has confirmed its address.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,15 +15,10 @@ from uuid import UUID
 from angarium.core.alert import AlertKind
 
 MAX_CONTACTS: Final = 10
-MAX_EMAIL: Final = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
 DAY: Final = 86400.0
 LINK_LIFETIME: Final = 3 * DAY  # of a confirmation
 CONFIRMATIONS_OF_ADDRESS: Final = 3  # mails a day, over all applications
 CONFIRMATIONS_OF_APPLICATION: Final = 20
-_EMAIL: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
-)
 
 
 class ContactStatus(StrEnum):
@@ -58,18 +52,6 @@ class ContactDraft:
 
     email: str
     kinds: tuple[AlertKind, ...]
-
-
-def is_email(text: str) -> bool:
-    """Whether this is an address to which mail can be sent: ASCII, a domain with a dot, no quotes."""
-    local, _, _ = text.partition("@")
-    return len(text) <= MAX_EMAIL and len(local) <= 64 and _EMAIL.fullmatch(text) is not None
-
-
-def masked(email: str) -> str:
-    """The address for the audit log, which is kept for longer than the contact."""
-    local, _, domain = email.partition("@")
-    return f"{local[:1]}…@{domain}"
 
 
 def one_line(text: str, most: int = 100) -> str:

@@ -27,8 +27,8 @@ from angarium.core.contact import (
     Contact,
     ContactDraft,
     ContactStatus,
-    is_email,
 )
+from angarium.core.email import is_email
 from angarium.core.errors import BadRequest, Conflict, FieldError, Invalid, NotFound, TooManyFailures
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application
@@ -74,6 +74,7 @@ class Contacts(UseCase):
 
     async def add(self, owner: Application, draft: ContactDraft) -> Contact:
         """Add one contact, or change the kinds of the one with this address. Raises as `replace`."""
+        self._refuse(_faults(draft, ("body",)))
         email = draft.email.lower()
 
         def with_it(before: Sequence[Contact]) -> list[ContactDraft]:
@@ -167,18 +168,16 @@ class Contacts(UseCase):
     def _check(self, drafts: Sequence[ContactDraft]) -> None:
         faults = []
         for place, draft in enumerate(drafts):
-            where = "body", "contacts", place
-            if not is_email(draft.email):
-                words = f"Must be an email address such as user@example.com, not {draft.email[:100]!r}."
-                faults.append(FieldError((*where, "email"), words))
-            if not draft.kinds:
-                faults.append(FieldError((*where, "kinds"), "Must have at least one kind."))
+            faults += _faults(draft, ("body", "contacts", place))
         emails = [draft.email.lower() for draft in drafts]
         if len(set(emails)) < len(emails):
             faults.append(FieldError(("body", "contacts"), "An address must occur only once."))
         if len(drafts) > MAX_CONTACTS:
             words = f"Must have at most {MAX_CONTACTS} contacts, not {len(drafts)}."
             faults.append(FieldError(("body", "contacts"), words))
+        self._refuse(faults)
+
+    def _refuse(self, faults: Sequence[FieldError]) -> None:
         if faults:
             raise Invalid(*faults)
 
@@ -234,6 +233,17 @@ class Contacts(UseCase):
             app_id=contact.app_id,
             email=contact.email,
         )
+
+
+def _faults(draft: ContactDraft, where: tuple[str | int, ...]) -> list[FieldError]:
+    """What is wrong with a contact. `where`: its place in the request."""
+    faults = []
+    if not is_email(draft.email):
+        words = f"Must be an email address such as user@example.com, not {draft.email[:100]!r}."
+        faults.append(FieldError((*where, "email"), words))
+    if not draft.kinds:
+        faults.append(FieldError((*where, "kinds"), "Must have at least one kind."))
+    return faults
 
 
 def _subject(contact: Contact) -> Subject:

@@ -12,7 +12,8 @@ from pydantic_settings import NoDecode
 
 from angarium.alert.smtp import MailServer as SmtpServer
 from angarium.core import ids, otlp
-from angarium.core.contact import is_email, one_line
+from angarium.core.contact import one_line
+from angarium.core.email import is_email
 from angarium.core.errors import SettingsError
 from angarium.core.inbox import ANYWHERE, InboxUrls
 from angarium.core.keyring import Keyring

@@ -127,7 +127,7 @@ async def test_everything_is_created_once_and_then_nothing_is_left_to_do(files: 
 
 async def test_the_examples_of_the_page_are_valid_and_the_plan_is_printed_as_shown(files: Files) -> None:
     page = PAGE.read_text()
-    first, keys = re.findall(r"```yaml\n((?:# yaml-[^\n]*\n)?angarium: 1\n.*?)```", page, re.DOTALL)
+    first, limits, keys = re.findall(r"```yaml\n((?:# yaml-[^\n]*\n)?angarium: 1\n.*?)```", page, re.DOTALL)
     shown = re.search(r"\$ angarium diff -f angarium.yaml\n(\+.*?)\$ angarium apply", page, re.DOTALL)
     assert shown is not None
     variables = {"ACME_WEBHOOK_SECRET": SECRET, "ACME_AUTHORIZATION": TOKEN}
@@ -143,6 +143,8 @@ async def test_the_examples_of_the_page_are_valid_and_the_plan_is_printed_as_sho
     faster = first.replace("throttleRate: 50", "throttleRate: 100")
     changed = await files.run("diff", faster, "--json", **variables)
     assert json.loads(changed) == json.loads(printed)
+    await files.apply(limits)
+    await files.nothing_to_do(limits, "--delete")
 
 
 async def test_changes_are_found_made_and_gone(files: Files) -> None:

@@ -9,11 +9,16 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from angarium.api.native.quota import QuotaPatch
 from angarium.cli.configuration.fault import ConfigurationError
 from angarium.cli.configuration.json_schema import schema
-from angarium.cli.configuration.noun import TOP
+from angarium.cli.configuration.noun import CONTACT, KINDS, TOP
+from angarium.cli.configuration.quota import MAX_ENDPOINTS, MAX_MESSAGES, NAMES
 from angarium.cli.configuration.state import read
 from angarium.cli.configuration.text import ParsedFile
+from angarium.core.alert import ALL_KINDS
+from angarium.core.contact import MAX_CONTACTS
+from angarium.core.quota import MOST, MOST_ENDPOINTS
 from tests.kit.command import run
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.schema.json"
@@ -33,6 +38,18 @@ def test_the_published_schema_is_the_one_that_the_command_prints() -> None:
     assert DOCUMENT.read_text() == run("apply", "--schema").stdout, (
         "run: angarium apply --schema > docs/configuration.schema.json"
     )
+
+
+def test_the_limits_and_kinds_are_those_of_the_server() -> None:
+    assert sorted(ALL_KINDS) == sorted(KINDS)
+    assert CONTACT.most == MAX_CONTACTS
+    assert (MAX_MESSAGES, MAX_ENDPOINTS) == (MOST, MOST_ENDPOINTS)
+    assert set(NAMES) == {field_name(one) for one in QuotaPatch.model_fields}
+
+
+def field_name(name: str) -> str:
+    noun, level = name.split("_")
+    return noun + level.title()
 
 
 def properties(part: Any, at: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -110,6 +127,26 @@ def test_a_file_with_every_field_is_accepted_by_both() -> None:
         ((*APP, "endpoints"), None, False),
         ((*APP, "endpoints"), {}, True),
         ((*APP, "endpoints", "ep_x"), {"url": "https://a/"}, False),
+        ((*APP, "quota"), {}, True),
+        ((*APP, "quota"), {"messagesSoft": 0, "endpointsHard": "unlimited", "messagesHard": None}, True),
+        ((*APP, "quota"), {"messages": 1}, False),
+        ((*APP, "quota"), {"x-note": 1}, True),
+        ((*APP, "quota"), {"messagesHard": -1}, False),
+        ((*APP, "quota"), {"messagesHard": "100"}, False),
+        ((*APP, "quota"), {"messagesHard": True}, False),
+        ((*APP, "quota"), {"messagesHard": 10**15}, True),
+        ((*APP, "quota"), {"messagesHard": 10**15 + 1}, False),
+        ((*APP, "quota"), {"endpointsSoft": 10**6 + 1}, False),
+        ((*APP, "contacts"), {}, True),
+        ((*APP, "contacts"), {"dev@example.com": {}}, True),
+        ((*APP, "contacts"), {"Dev@Example.com": {"kinds": ["quota.hard", "quota.soft"]}}, True),
+        ((*APP, "contacts"), {"dev": {}}, False),
+        ((*APP, "contacts"), {"dev@example.com\nBcc: x@example.com": {}}, False),
+        ((*APP, "contacts"), {f"{'a' * 65}@example.com": {}}, False),
+        ((*APP, "contacts"), {"dev@example.com": {"kinds": []}}, False),
+        ((*APP, "contacts"), {"dev@example.com": {"kinds": ["endpoint_disabled"]}}, False),
+        ((*APP, "contacts"), {f"dev{n}@example.com": {} for n in range(10)}, True),
+        ((*APP, "contacts"), {f"dev{n}@example.com": {} for n in range(11)}, False),
         ((*ENDPOINT, "secret"), "whsec_x", False),
         ((*ENDPOINT, "secret"), {"env": "A", "file": "b"}, False),
         ((*ENDPOINT, "secret"), {"env": "A-B"}, False),

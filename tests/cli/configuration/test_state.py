@@ -68,7 +68,7 @@ def test_secrets_are_references() -> None:
         (
             "angarium: 1\napplications:\n  acme:\n    uid: x\n    name: A",
             "0.yaml:4: applications.acme.uid: this field does not exist; choose from name, throttleRate, "
-            "metadata, endpoints, keys",
+            "metadata, quota, endpoints, keys, contacts",
         ),
         (
             "angarium: 1\napplications:\n  acme: {}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Path
 from msgspec import UNSET, UnsetType
@@ -16,13 +17,15 @@ from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.alert import ALL_KINDS, AlertKind
 from angarium.core.claims import Capability
-from angarium.core.contact import MAX_EMAIL, Contact, ContactDraft, ContactStatus
+from angarium.core.contact import Contact, ContactDraft, ContactStatus
+from angarium.core.email import MAX_EMAIL
 from angarium.core.errors import NotFound
 
 router = APIRouter(route_class=WireRoute, tags=["Contact"])
 
 CONTACT: Final = f"{ids.CONTACT}0ERndamqNyk3haXpUQDyjOZPphZ"
 _MANAGE: Final = requires(Capability.MANAGE_ENDPOINT)
+ContactId = Annotated[str, Path(description="Id of the contact.", examples=[CONTACT])]
 Email = Annotated[
     str, Field(max_length=MAX_EMAIL), says("The address. It is mailed a link to confirm.", "dev@example.com")
 ]
@@ -118,22 +121,46 @@ async def replace_contacts(application: AppOf, services: ServicesOf, body: Conta
     return ContactsOut([contact_out(one) for one in found])
 
 
+@router.post("/app/{app_id}/contact", operation_id="v1.contact.add", dependencies=[_MANAGE])
+async def add_contact(application: AppOf, services: ServicesOf, body: ContactIn) -> ContactOut:
+    """Add a contact.
+
+    If there is a contact with this address, only what is reported to it changes. A new contact is mailed a
+    link, and gets no other mail until it is confirmed.
+    """
+    draft = ContactDraft(body.email, tuple(dict.fromkeys(body.kinds)))
+    return contact_out(await services.contact.add(application, draft))
+
+
+@router.delete(
+    "/app/{app_id}/contact/{contact_id}",
+    operation_id="v1.contact.remove",
+    status_code=204,
+    dependencies=[_MANAGE],
+)
+async def remove_contact(application: AppOf, services: ServicesOf, contact_id: ContactId) -> None:
+    """Delete a contact.
+
+    It gets no more mail. Links of earlier mails end.
+    """
+    await services.contact.remove(application.id, _id(contact_id))
+
+
 @router.post(
     "/app/{app_id}/contact/{contact_id}/confirmation",
     operation_id="v1.contact.ask",
     dependencies=[_MANAGE],
 )
-async def ask_contact(
-    application: AppOf,
-    services: ServicesOf,
-    contact_id: Annotated[str, Path(description="Id of the contact.", examples=[CONTACT])],
-) -> ContactOut:
+async def ask_contact(application: AppOf, services: ServicesOf, contact_id: ContactId) -> ContactOut:
     """Mail a confirmation again.
 
     For a contact that is pending, has unsubscribed or is bouncing. Links of earlier confirmations end. At
     most three a day are mailed to an address, and 20 for an application.
     """
-    found = ids.parse(ids.CONTACT, contact_id)
-    if found is None:
+    return contact_out(await services.contact.ask(application.id, _id(contact_id)))
+
+
+def _id(text: str) -> UUID:
+    if (found := ids.parse(ids.CONTACT, text)) is None:
         raise NotFound()
-    return contact_out(await services.contact.ask(application.id, found))
+    return found

@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 from angarium.cli.configuration.fault import Path
 from angarium.cli.configuration.field import KEEP, SecretReference
-from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
+from angarium.cli.configuration.noun import APPLICATION, CONTACT, ENDPOINT, EVENT_TYPE, KEY
 from angarium.cli.configuration.plan import Action, Hidden, PlanStep, kept_headers
+from angarium.cli.configuration.quota import NAMES
 from angarium.cli.configuration.secret import with_values
 from angarium.cli.configuration.state import PART
 from angarium.client.angarium import Angarium
@@ -61,6 +62,7 @@ class CarryOut:
             {
                 EVENT_TYPE.name: self._event_type,
                 APPLICATION.name: self._application,
+                CONTACT.name: self._contact,
                 ENDPOINT.name: self._endpoint,
                 KEY.name: self._key,
             }[step.kind](step)
@@ -77,13 +79,23 @@ class CarryOut:
 
     def _application(self, step: PlanStep) -> None:
         fields = dict(step.fields or {})
-        if step.action is Action.UPDATE or not self._created("/app", fields | {"uid": step.path[-1]}):
+        quota = fields.pop("quota", None)
+        changed = {one.root for one in step.changes}
+        created = step.action is Action.CREATE and self._created("/app", fields | {"uid": step.path[-1]})
+        if not created and changed != {"quota"}:
             self.client.call("PATCH", _address(step.path), fields)
+        if quota is not None and (step.action is Action.CREATE or "quota" in changed):
+            limits = {name: quota.get(name) for name in NAMES}
+            self.client.call("PATCH", f"{_address(step.path)}/quota", limits)
+
+    def _contact(self, step: PlanStep) -> None:
+        body = {"email": step.path[-1], "kinds": (step.fields or {})["kinds"]}
+        self.client.call("POST", f"{_address(step.path[:2])}/contact", body)
 
     def _endpoint(self, step: PlanStep) -> None:
         given = step.fields or {}
         fields = {name: with_values(name, value, step.path, self.values) for name, value in given.items()}
-        address, changed = _address(step.path), {one.field.partition(".")[0] for one in step.changes}
+        address, changed = _address(step.path), {one.root for one in step.changes}
         if step.action is Action.CREATE:
             whole = {name: value for name, value in fields.items() if value is not None}
             if self._created(address.rpartition("/")[0], whole | {"uid": step.path[-1]}):
@@ -132,6 +144,8 @@ class CarryOut:
         try:
             if step.kind == KEY.name:
                 self._revoke(step)
+            elif step.kind == CONTACT.name:
+                self._remove(step)
             else:
                 self.client.call("DELETE", _address(step.path))
         except Refused as error:
@@ -145,6 +159,12 @@ class CarryOut:
         for one in self.client.call("GET", "/auth/credential")["data"]:
             if (one["kind"], one["applicationId"], one["name"]) == ("key", app_id, name):
                 self.client.call("POST", "/auth/credential/revoke", {"id": one["id"]})
+
+    def _remove(self, step: PlanStep) -> None:
+        address = f"{_address(step.path[:2])}/contact"
+        for one in self.client.call("GET", address)["contacts"]:
+            if one["email"].lower() == step.path[-1]:
+                self.client.call("DELETE", f"{address}/{one['id']}")
 
     def _created(self, path: str, body: dict[str, Any]) -> bool:
         """Whether it was created; not if it exists."""

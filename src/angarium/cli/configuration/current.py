@@ -9,14 +9,16 @@ from urllib.parse import quote
 
 from angarium.cli.configuration.fault import Faults, Path
 from angarium.cli.configuration.field import KEEP, Noun, SecretReference
-from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
+from angarium.cli.configuration.noun import APPLICATION, CONTACT, ENDPOINT, EVENT_TYPE, KEY
 from angarium.cli.configuration.plan import HIDDEN, NO_PROFILE
 from angarium.cli.configuration.state import ConfigItem, ConfigState
 from angarium.client.angarium import Angarium
 from angarium.client.error import Refused
 
 LISTENER: Final = "listener."  # the uids of `angarium listen`, which come and go
-_TYPES, _APPS, _ENDPOINTS, _KEYS = (one.plural for one in (EVENT_TYPE, APPLICATION, ENDPOINT, KEY))
+_TYPES, _APPS, _ENDPOINTS, _KEYS, _CONTACTS = (
+    one.plural for one in (EVENT_TYPE, APPLICATION, ENDPOINT, KEY, CONTACT)
+)
 
 
 @dataclass(slots=True)
@@ -39,6 +41,9 @@ def everything(client: Angarium) -> Current:
         path = (_APPS, uid, _ENDPOINTS)
         found.state.sections.add(path)
         _endpoints(client, found, path, headers=True)
+        if _contacts(client, found, section := (_APPS, uid, _CONTACTS)):
+            found.state.sections.add(section)
+        _quota(client, found, uid)
     if any(item.noun is KEY for item in _all_keys(client, found, apps)):
         found.state.sections |= {(_APPS, item.path[1], _KEYS) for item in found.state.of(KEY)}
     return found
@@ -62,6 +67,12 @@ def of(client: Angarium, wanted: ConfigState) -> Current:
             }
             found.state.sections.add(section)
             _endpoints(client, found, section, headers=with_headers)
+        if section[-1] == _CONTACTS and section[1] in apps:
+            found.state.sections.add(section)
+            _contacts(client, found, section)
+    for item in wanted.of(APPLICATION):
+        if "quota" in item.fields and item.key in apps:
+            _quota(client, found, item.key)
     if any(section[-1] == _KEYS for section in wanted.sections):
         _all_keys(client, found, apps)
     return found
@@ -155,6 +166,21 @@ def _endpoints(client: Angarium, found: Current, section: Path, headers: bool | 
             answer = client.call("GET", f"{_address(path)}/headers")
             fields["headers"] = answer["headers"] | dict.fromkeys(answer["sensitive"], HIDDEN)
         found.state.add(ENDPOINT, path, fields)
+
+
+def _contacts(client: Angarium, found: Current, section: Path) -> int:
+    """How many there are."""
+    contacts = client.call("GET", f"/app/{quote(str(section[1]), safe='')}/contact")["contacts"]
+    for one in contacts:
+        found.state.add(CONTACT, (*section, CONTACT.normal(one["email"])), _fields(CONTACT, one))
+    return len(contacts)
+
+
+def _quota(client: Angarium, found: Current, uid: str) -> None:
+    """Adds the limits that the application has of its own."""
+    own = client.call("GET", f"/app/{quote(uid, safe='')}/quota")["own"]
+    item = found.state.items[_APPS, uid]
+    found.state.add(APPLICATION, item.path, {**item.fields, "quota": own})
 
 
 def _all_keys(client: Angarium, found: Current, apps: Mapping[str, str]) -> list[ConfigItem]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
 
 from angarium.core.errors import AngariumError
@@ -64,6 +65,14 @@ class Faults:
     def wrong(self, path: Path, value: Any, accepted: str) -> None:
         """Adds that a value is not accepted. Never call it with a secret."""
         self.add(path, f"{shown(value)} is not valid; it must be {accepted}")
+
+    def unknown(self, value: Iterable[str], known: Collection[str], path: Path) -> None:
+        """Adds the names that do not exist. Those that begin with `x-` are people's own."""
+        for name in value:
+            if name not in known and not name.startswith("x-"):
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+                self.add((*path, name), f"this field does not exist; {hint}")
 
     def place(self, path: Path) -> SourceLocation | None:
         """Where the path is written, or the nearest path around it."""

@@ -291,7 +291,7 @@ def _json(value: Mapping[str, Any]) -> str:
 class Noun:
     """A kind of object: `plural` is its section in a file, and `key` what its keys are.
 
-    `children` are the nouns of sections within it.
+    `children` are the nouns of sections within it, `most` is how many there can be.
     """
 
     name: str
@@ -302,6 +302,8 @@ class Noun:
     sample: str
     fields: tuple[ConfigField, ...]
     children: tuple[Noun, ...] = field(default=())
+    any_case: bool = False  # keys that differ only in capital letters are the same
+    most: int | None = None
 
     @property
     def names(self) -> list[str]:
@@ -310,3 +312,7 @@ class Noun:
 
     def field(self, name: str) -> ConfigField:
         return next(one for one in self.fields if one.name == name)
+
+    def normal(self, key: str) -> str:
+        """The form of a key by which objects are compared."""
+        return key.lower() if self.any_case else key

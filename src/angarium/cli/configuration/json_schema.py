@@ -46,6 +46,7 @@ def _section(noun: Noun) -> dict[str, Any]:
         "examples": [{noun.sample: _example(noun)}],
         "type": "object",
         "propertyNames": {"description": noun.key_words, **key},
+        **({} if noun.most is None else {"maxProperties": noun.most}),
         "additionalProperties": {
             "type": "object",
             "required": [one.name for one in noun.fields if one.required],

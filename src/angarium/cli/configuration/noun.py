@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from angarium.cli.configuration.field import (
@@ -15,6 +16,8 @@ from angarium.cli.configuration.field import (
     Secret,
     Text,
 )
+from angarium.cli.configuration.quota import Quota
+from angarium.core.email import EMAIL, MAX_EMAIL
 
 VERSION: Final = 1
 MAX_RATE: Final = 65535
@@ -179,6 +182,30 @@ KEY: Final = Noun(
     ),
 )
 
+KINDS: Final = (
+    "endpoint.disabled", "endpoint.failing", "message.exhausted", "quota.hard", "quota.soft"
+)  # fmt: skip
+CONTACT: Final = Noun(
+    "contact",
+    "contacts",
+    "People who are mailed alerts of the application, by email address. If it is missing, no contact is "
+    "changed. A new contact is mailed a link to confirm first.",
+    Text(EMAIL, "an email address such as user@example.com", most=MAX_EMAIL),
+    "The email address.",
+    "dev@example.com",
+    (
+        ConfigField(
+            "kinds",
+            ListOf(Text("|".join(map(re.escape, KINDS)), f"one of {', '.join(KINDS)}"), len(KINDS), least=1),
+            "What is reported to the contact. Missing: everything.",
+            ["endpoint.disabled", "message.exhausted"],
+            default=list(KINDS),
+        ),
+    ),
+    any_case=True,
+    most=10,
+)
+
 APPLICATION: Final = Noun(
     "application",
     "applications",
@@ -201,8 +228,16 @@ APPLICATION: Final = Noun(
             50,
         ),
         _METADATA,
+        ConfigField(
+            "quota",
+            Quota(),
+            "Limits of this application. A limit that is missing is the default. Without `quota` no limit is "
+            "changed.",
+            {"messagesSoft": 80_000, "messagesHard": 100_000},
+            kept=True,
+        ),
     ),
-    (ENDPOINT, KEY),
+    (ENDPOINT, KEY, CONTACT),
 )
 
 TOP: Final = (EVENT_TYPE, APPLICATION)

@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from angarium.cli.configuration.fault import Fault, Path
 from angarium.cli.configuration.field import KEEP, Noun, Secret, SecretReference, same
-from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY
+from angarium.cli.configuration.noun import APPLICATION, CONTACT, ENDPOINT, EVENT_TYPE, KEY
+from angarium.cli.configuration.quota import NAMES, Quota
 from angarium.cli.configuration.state import PART, ConfigItem, ConfigState
 
-ORDER: Final = (EVENT_TYPE, APPLICATION, ENDPOINT, KEY)
+ORDER: Final = (EVENT_TYPE, APPLICATION, CONTACT, ENDPOINT, KEY)
 PROFILE: Final = (PART, "profile")
 NO_PROFILE: Final = "standard"
+_PARTS: Final = ("headers", "quota")  # fields whose parts change one by one
 
 
 class Action(StrEnum):
@@ -47,6 +49,11 @@ class FieldChange:
     field: str
     before: Any
     after: Any
+
+    @property
+    def root(self) -> str:
+        """The field of the object: `headers` of `headers.X-Shop`."""
+        return self.field.partition(".")[0]
 
     @property
     def secret(self) -> bool:
@@ -101,7 +108,10 @@ def plan(
                 steps.append(_step(Action.UPDATE, item, changes, item.fields))
     left = [item for noun in reversed(ORDER) for item in _surplus(noun, wanted, current)]
     if delete:
-        steps += [_step(_removal(item.noun), item) for item in left]
+        removals = [_step(_removal(item.noun), item) for item in left]
+        # an application has few contacts at most, so those that go make room for new ones
+        steps = [one for one in removals if one.kind == CONTACT.name] + steps
+        steps += [one for one in removals if one.kind != CONTACT.name]
     return Plan(tuple(steps), () if delete else tuple(item.title for item in left), tuple(faults))
 
 
@@ -130,11 +140,14 @@ def _created(item: ConfigItem) -> list[FieldChange]:
         FieldChange(one.name, None, item.fields[one.name])
         for one in item.noun.fields
         if one.name in item.fields
-        and one.name != "headers"
+        and one.name not in _PARTS
         and (one.required or not same(item.fields[one.name], one.default))
     ]
-    headers = item.fields.get("headers", {})
-    return found + [FieldChange(f"headers.{name}", None, value) for name, value in headers.items()]
+    return found + [
+        FieldChange(f"{part}.{name}", None, value)
+        for part in _PARTS
+        for name, value in (item.fields.get(part) or {}).items()
+    ]
 
 
 def _changed(item: ConfigItem, before: ConfigItem, differing: Collection[Path]) -> list[FieldChange]:
@@ -145,12 +158,22 @@ def _changed(item: ConfigItem, before: ConfigItem, differing: Collection[Path]) 
         path, value, old = (*item.path, one.name), item.fields[one.name], before.fields.get(one.name)
         if one.name == "headers":
             found += _headers(path, value, old or {}, differing)
+        elif isinstance(one.kind, Quota):
+            found += _quota(value, old or {})
         elif isinstance(one.kind, Secret):
             if path in differing:
                 found.append(FieldChange(one.name, HIDDEN if old is None else old, value))
         elif not same(value, old):
             found.append(FieldChange(one.name, old, value))
     return found
+
+
+def _quota(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list[FieldChange]:
+    return [
+        FieldChange(f"quota.{name}", current.get(name), wanted.get(name))
+        for name in NAMES
+        if wanted.get(name) != current.get(name)
+    ]
 
 
 def _headers(
@@ -196,7 +219,7 @@ def _fixed(item: ConfigItem, changes: tuple[FieldChange, ...]) -> list[Fault]:
             "the new one another name",
         )
         for one in changes
-        if not one.field.startswith("headers.") and item.noun.field(one.field).fixed
+        if item.noun.field(one.root).fixed
     ]
 
 

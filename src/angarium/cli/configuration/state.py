@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final
 
 from angarium.cli.configuration.fault import Faults, Path, shown
@@ -105,7 +104,7 @@ def _document(value: Any, state: ConfigState, faults: Faults, before: Mapping[Pa
         faults.add((), f"`{FORM}: {VERSION}` is missing; it says which form the file has")
     elif value[FORM] != VERSION or isinstance(value[FORM], bool):
         faults.wrong((FORM,), value[FORM], f"{VERSION}, the form that this release reads")
-    _unknown(value, [FORM, PART, *(noun.plural for noun in TOP)], (), faults)
+    faults.unknown(value, [FORM, PART, *(noun.plural for noun in TOP)], ())
     if PART in value:
         _organization(value[PART], state, faults)
     for noun in TOP:
@@ -117,7 +116,7 @@ def _organization(value: Any, state: ConfigState, faults: Faults) -> None:
     if not isinstance(value, dict):
         faults.wrong((PART,), value, f"a mapping with {_list(ORGANIZATION)}")
         return
-    _unknown(value, ORGANIZATION, (PART,), faults)
+    faults.unknown(value, ORGANIZATION, (PART,))
     for name, one in ORGANIZATION.items():
         if value.get(name) is None:
             continue
@@ -135,20 +134,24 @@ def _section(
         return
     state.sections.add(path)
     for key, given in value.items():
-        place = (*path, key)
+        written_at, place = (*path, key), (*path, noun.normal(key))
         if place in state.items:
-            faults.add(place, f"it is in another file, too: {before.get(place)}")
+            other = before.get(written_at)
+            words = "it is there twice; capital letters do not count"
+            faults.add(written_at, words if other is None else f"it is in another file, too: {other}")
             continue
-        if noun.key.read(key, place, faults) is INVALID:
+        if noun.key.read(key, written_at, faults) is INVALID:
             continue
         if not isinstance(given, dict):
-            faults.wrong(place, given, f"a mapping with the fields of the {noun.name}")
+            faults.wrong(written_at, given, f"a mapping with the fields of the {noun.name}")
             continue
-        _unknown(given, noun.names, place, faults)
-        state.add(noun, place, filled(noun, _fields(noun, given, place, faults)))
+        faults.unknown(given, noun.names, written_at)
+        state.add(noun, place, filled(noun, _fields(noun, given, written_at, faults)))
         for child in noun.children:
             if child.plural in given:
                 _section(child, given[child.plural], (*place, child.plural), state, faults, before)
+    if noun.most is not None and len(value) > noun.most:
+        faults.add(path, f"it has {len(value):,} entries; at most {noun.most} are accepted")
 
 
 def _fields(noun: Noun, given: dict[str, Any], place: Path, faults: Faults) -> dict[str, Any]:
@@ -163,14 +166,6 @@ def _fields(noun: Noun, given: dict[str, Any], place: Path, faults: Faults) -> d
         if value is not INVALID:
             found[one.name] = value
     return found
-
-
-def _unknown(value: dict[str, Any], known: Any, path: Path, faults: Faults) -> None:
-    for name in value:
-        if name not in known and not name.startswith("x-"):
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {_list(known)}"
-            faults.add((*path, name), f"this field does not exist; {hint}")
 
 
 def _list(names: Any) -> str:
