@@ -123,6 +123,38 @@ def _several(url: str, *before: str) -> str:
     return f"postgresql://postgres@/{database}?host={named}&port={','.join([*ports, '5432'])}"
 
 
+@pytest.mark.parametrize("ends", ["timeout", "cancellation"])
+async def test_a_transaction_ends_when_its_statement_is_given_up(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Its rollback does not wait for a cancel request, because none is sent."""
+    monkeypatch.setattr(pooling, "STATEMENT_TIMEOUT", 0.1 if ends == "timeout" else PATIENCE)
+    database = await Database.connect(database_url, size=1)
+
+    async def sleep() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("select pg_sleep(60)")
+
+    async def asleep() -> bool:
+        query = "select exists (select from pg_stat_activity where wait_event = 'PgSleep')"
+        return bool(await watching.fetchval(query))
+
+    watching = await asyncpg.connect(database_url)
+    sleeping = asyncio.create_task(sleep())
+    try:
+        if ends == "cancellation":
+            await until(asleep, "the statement runs")
+            sleeping.cancel()
+        done, _waiting = await asyncio.wait([sleeping], timeout=PATIENCE / 2)
+        assert done, "the transaction ends"
+        with pytest.raises(asyncio.CancelledError if ends == "cancellation" else StoreUnavailable):
+            sleeping.result()
+    finally:
+        sleeping.cancel()
+        await watching.close()
+        await database.close()
+
+
 async def test_silent_hosts_are_tried_at_the_same_time(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
