@@ -34,6 +34,7 @@ PAGES: dict[tuple[str, str], Capability] = {
     ("POST", "/logout"): VIEW,
     ("GET", "/audit"): VIEW,
     ("GET", "/alerts"): VIEW,
+    ("GET", "/usage"): VIEW,
     ("POST", "/alerts"): MANAGE,
     ("POST", f"{CONTACT}/ask"): MANAGE,
     ("POST", f"{CONTACT}/remove"): MANAGE,
@@ -90,6 +91,8 @@ ADMIN = {
     ("GET", "/admin/dead-letters"),
     ("POST", "/admin/dead-letters"),
     ("GET", "/admin/tasks"),
+    ("GET", "/admin/quota/{app_id}"),
+    ("POST", "/admin/quota/{app_id}"),
     ("POST", "/admin/logout"),
     ("POST", "/admin/view"),
 }

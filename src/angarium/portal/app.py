@@ -22,10 +22,12 @@ from angarium.portal.customer import (
     message_list,
     overview,
     resend,
+    usage,
 )
 from angarium.portal.kit import render
 from angarium.portal.kit.route import route
 from angarium.portal.operator import page as operator_page
+from angarium.portal.operator import quota as operator_quota
 from angarium.portal.operator import visit as operator_visit
 from angarium.portal.play import inbox, receive
 
@@ -37,10 +39,12 @@ def routes() -> list[BaseRoute]:
         *login.routes(),
         *operator_visit.routes(),
         *operator_page.routes(),
+        *operator_quota.routes(),
         *audit.routes(),
         *contact.routes(),
         *alert_link.routes(),
         *overview.routes(),
+        *usage.routes(),
         *message_list.routes(),
         *resend.routes(),
         *message.routes(),

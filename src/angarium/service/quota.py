@@ -72,6 +72,11 @@ class Quotas(UseCase):
         async with self._database.connection() as connection:
             return await self._state(connection, application)
 
+    async def defaults(self, org_id: str) -> QuotaLimits:
+        """The limits of the organization's applications that have none of their own."""
+        product = await self._products.of(org_id)
+        return limits(org_id, {}, product.profile.quota, self._defaults)
+
     async def change(
         self, org_id: str, ref: str, changes: Mapping[str, int | None], cleared: frozenset[str] = frozenset()
     ) -> QuotaState:
@@ -110,10 +115,11 @@ class Quotas(UseCase):
 
 def quota_view(own: Own) -> dict[str, int | str]:
     """Limits in the audit log."""
-    return {_camel(name): write(own[name]) for name in NAMES if name in own}
+    return {camel(name): write(own[name]) for name in NAMES if name in own}
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """The name of a limit in the API."""
     noun, level = name.split("_")
     return f"{noun}{level.capitalize()}"
 
@@ -126,10 +132,10 @@ def _check(own: Own, wanted: QuotaLimits) -> None:
             limit = own.get(name)
             if limit is not None and not 0 <= limit <= most:
                 words = f'Must be a number from 0 to {most:,} or "unlimited", not {limit:,}.'
-                faults.append(FieldError(("body", _camel(name)), words))
+                faults.append(FieldError(("body", camel(name)), words))
         low, high = getattr(wanted, soft), getattr(wanted, hard)
         if soft in own and low is not None and high is not None and low > high:
             words = f"Must be at most the hard limit, {high:,}; it is {low:,}."
-            faults.append(FieldError(("body", _camel(soft)), words))
+            faults.append(FieldError(("body", camel(soft)), words))
     if faults:
         raise Invalid(*faults)

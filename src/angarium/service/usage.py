@@ -242,6 +242,11 @@ class Usage(UseCase):
                 limit=limit,
             )
 
+    async def months(self, app_id: UUID, before: datetime, limit: int) -> list[MonthUse]:
+        """The newest months of an application before a month. Counts of the last second may be missing."""
+        async with self._database.connection() as connection:
+            return await usage.history(connection, app_id, before, limit)
+
     async def _named(self, connection: Connection, org_id: str, app: str) -> UUID:
         """The id of an application. One that was deleted is named by its id."""
         if (app_id := ids.parse(ids.APPLICATION, app)) is not None:

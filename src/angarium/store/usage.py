@@ -166,5 +166,11 @@ async def page(
     return [MonthUse(row["app_id"], row["month"], row["uid"], row["name"], _used(row)) async for row in rows]
 
 
+async def history(connection: Connection, app_id: UUID, before: datetime, limit: int) -> list[MonthUse]:
+    """The newest months of an application before a month."""
+    rows = queries.usage_history(connection, app_id=app_id, before=before, limit=limit)
+    return [MonthUse(row["app_id"], row["month"], row["uid"], None, _used(row)) async for row in rows]
+
+
 def _used(row: Row | Mapping[str, int]) -> Used:
     return Used(*(row[name] for name in Used.__struct_fields__))

@@ -59,6 +59,7 @@ class History:
     def names(self) -> dict[str, str]:
         """What a path may name."""
         return {
+            "application": self.site.app_id,
             "working": self.endpoints[WORKING],
             "failing": self.endpoints[REFUSING],
             "disabled": self.endpoints[GONE],
@@ -94,6 +95,8 @@ async def _lived(
         name: await stand.endpoint(url, description=f"Our {name.replace('-', ' ')}")
         for name, url in urls.items()
     }
+    limits = {"messagesSoft": messages // 2, "messagesHard": messages * 2, "endpointsHard": 10}
+    await stand.native("PATCH", "/quota", limits)
     begun, sent = clock.now(), []
     for number in range(messages):
         receivers[BROKEN].default = BAD if messages * 0.4 <= number < messages * 0.55 else GOOD

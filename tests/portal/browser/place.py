@@ -55,6 +55,7 @@ PLACES = (
     Place("play-inbox", "/play/{inbox}"),
     Place("activity", "/audit"),
     Place("alerts", "/alerts"),
+    Place("usage", "/usage"),
     Place("alert-link", "//alerts/confirm/wrong", status=404),
     Place("nowhere", "/nowhere", status=404),
     Place("admin", "//admin"),
@@ -63,5 +64,6 @@ PLACES = (
     Place("admin-tasks", "//admin/tasks"),
     Place("admin-messages", "//admin/messages?id={message}"),
     Place("admin-activity", "//admin/audit"),
+    Place("admin-quota", "//admin/quota/{application}"),
     Place("admin-login", "//admin/login"),
 )

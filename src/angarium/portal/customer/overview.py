@@ -15,6 +15,7 @@ from angarium.core.failure import kind_of
 from angarium.core.hourly_stats import Span
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import DisabledReason
+from angarium.portal.customer.usage import limit_rows
 from angarium.portal.kit import chart
 from angarium.portal.kit.chart import Frame
 from angarium.portal.kit.route import page
@@ -62,6 +63,7 @@ async def show(visit: Visit) -> Response:
         begun=bool(any_message),
         concerns=concerns[:MAX_SHOWN],
         more=len(concerns) - MAX_SHOWN,
+        limits=limit_rows(await services.quota.of(visit.application)),
         failures=failures,
         waits=await services.overdue.of(visit.app_id, (line.row for line in failures)),
         drawings=drawings(series, span),

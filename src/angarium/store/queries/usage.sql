@@ -101,3 +101,11 @@ where u.org_id = :org_id and (u.month, u.app_id) < (:after_month::timestamptz, :
   and u.month >= :since and u.month < :until and (:app_id::uuid is null or u.app_id = :app_id)
 order by u.month desc, u.app_id desc
 limit :limit;
+
+-- name: usage_history
+-- The months of one application before a month, newest first. Entries that are not added yet are not included.
+select app_id, month, uid, messages, attempts, failed, delivered, exhausted, canceled
+from section.usage
+where app_id = :app_id and month < :before
+order by month desc
+limit :limit;
