@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -76,14 +76,18 @@ def _struct(kind: Any) -> tuple[type[msgspec.Struct] | None, bool]:
 
 def _kind(kind: Any) -> str:
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is not None and str(origin).endswith("Literal"):
+    if origin is Literal:
         return " or ".join(f"`{one}`" for one in inner)
     if origin is tuple:
         return "list" if Ellipsis in inner else f"list of {len(inner)}"
     if origin is dict:
         return "table"
     names = {str: "text", int: "number", float: "number", bool: "`true` or `false`"}
-    return " or ".join(names[one] for one in (inner or (kind,)) if one in names)
+    return " or ".join(
+        names.get(one) or _kind(one)
+        for one in (inner or (kind,))
+        if one in names or get_origin(one) is Literal
+    )
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

@@ -126,7 +126,7 @@ _SCHEMA: Final = _Schema(
 
 def router(product: Product) -> APIRouter:
     """The query at the base path itself."""
-    routes = APIRouter(route_class=answering(_refused))
+    routes = APIRouter(route_class=Route)
 
     async def query(request: Request) -> Response:
         key = await key_of(request, product)
@@ -185,6 +185,9 @@ def _refused(error: AngariumError) -> Response:
     words = "; ".join(fault.msg for fault in error.faults) if isinstance(error, Invalid) else _words(error)
     extensions = {"code": code, **(error.facts if isinstance(error, MessageLimitReached) else {})}
     return JSONResponse({"errors": [{"message": words, "extensions": extensions}]}, status, headers)
+
+
+Route = answering(_refused)
 
 
 def _in_words(error: GraphQLError) -> dict[str, Any]:
