@@ -48,16 +48,17 @@ unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(STAMP)
 
-# made anew only when a lock or the project's own description changes
+# made anew only when a lock or the project's own description changes; a module is compiled when it is first used
 $(STAMP): $(LOCK) requirements/svix1.lock pyproject.toml tests/node/package-lock.json
 	@test -n "$(PYTHON)" || { echo "Angarium needs Python 3.11 or newer; install it, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(VENV) holds a Python older than 3.11; run make clean" >&2; exit 1; }
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/svix1 -r requirements/svix1.lock
-	@$(BIN)/python tests/node/npm.py ci --no-audit --no-fund --silent
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r $(LOCK)
+	@$(BIN)/python tests/node/npm.py ci --no-audit --no-fund --silent & npm=$$!; \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes --no-deps --upgrade --target $(VENV)/svix1 -r requirements/svix1.lock && \
+	wait $$npm
 	@touch $@
 
 demo: setup

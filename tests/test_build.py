@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import base64
 from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -8,9 +11,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from angarium import build, keys, profiles
-from angarium.core.errors import BadRequest, SettingsError
+from angarium.core.errors import BadRequest, SettingsError, StoreReason, StoreUnavailable
 from angarium.core.product import STANDARD
 from angarium.settings import load
+from angarium.shutdown import Shutdown
+from angarium.store.database import Database
+from tests.kit.patience import PATIENCE
 
 PRIVATE = Ed25519PrivateKey.generate()
 PRIVATE_PEM = PRIVATE.private_bytes(
@@ -74,3 +80,29 @@ def test_what_is_kept_for_how_long_is_as_it_was_set() -> None:
     given = {"history": "8d", "audit_history": "9d", "statistics_history": "2d", "task_history": "3d"}
     kept = build.retention_of(load(overrides=given))
     assert [one.days for one in (kept.history, kept.audit, kept.statistics, kept.tasks)] == [8, 9, 2, 3]
+
+
+@pytest.mark.parametrize("reason", [StoreReason.SCHEMA, StoreReason.UNREACHABLE])
+@pytest.mark.parametrize("role", ["all", "dispatch"])
+async def test_a_start_that_cannot_take_shards_ends_when_it_is_stopped(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, role: str, reason: StoreReason
+) -> None:
+    asked = asyncio.Event()
+
+    async def refuse(*arguments: object, **session: object) -> NoReturn:
+        asked.set()
+        raise StoreUnavailable("no connection for the shards", reason=reason)
+
+    monkeypatch.setattr(Database, "dedicated", refuse)
+    shutdown = Shutdown()
+    settings = load(overrides={"secret_key": base64.b64encode(bytes(32)).decode(), "jwt_secret": "s" * 32})
+
+    async def start() -> None:
+        async with build.running(settings, database_url, role=role, shutdown=shutdown):
+            assert shutdown.begun.is_set()
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        starting = group.create_task(start())
+        await asked.wait()
+        assert not starting.done()
+        shutdown.begin()

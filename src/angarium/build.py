@@ -332,6 +332,7 @@ async def _start(dispatcher: Dispatcher, stack: AsyncExitStack, shutdown: Shutdo
 
     retiring = asyncio.create_task(retire(), name="retire at shutdown")
     stack.callback(retiring.cancel)
+    await dispatcher.first_share()
     ownership = dispatcher.ownership
     vitals.watch(Link.LOCKS, lambda: ownership.heard_at, fresh=ownership.ask_afresh)
     vitals.watch_parts(lambda: dispatcher.ended)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import uvicorn
 
-from angarium.server.process import _QuietServer
+from angarium.server.http_server import HttpServer
 from angarium.server.protocol import Protocol
 from angarium.shutdown import Shutdown
 from tests.api.conftest import Api, Backend
@@ -34,7 +34,7 @@ async def url(backend: Backend, shutdown: Shutdown) -> AsyncIterator[str]:
 
     http = cast(Any, protocol)
     config = uvicorn.Config(backend.app, http=http, port=0, log_config=None, lifespan="off")
-    server = _QuietServer(config, started.set)
+    server = HttpServer(config, started.set)
     async with asyncio.TaskGroup() as group:
         ending = group.create_task(server.end(shutdown))
         serving = group.create_task(server.serve())

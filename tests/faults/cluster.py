@@ -46,7 +46,7 @@ SETTINGS: Final = {
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
 PATIENT: Final = FOUND | {"statement_timeout": "0"}  # of what is done here, whatever is done to the others
 CLIENTS: Final = 6
-PACE: Final = 0.06 if LONG else 0.12  # seconds between the requests of one client
+PACE: Final = 0.06 if LONG else 0.25  # seconds between the requests of one client
 
 
 @dataclass

@@ -253,10 +253,10 @@ class Client:
         return found
 
     async def load(
-        self, app: str, count: int, *, clients: int = 16, over: Sequence[Server | None] = ()
+        self, app: str, count: int, *, clients: int = 16, pace: float = 0, over: Sequence[Server | None] = ()
     ) -> int:
         """Send until `count` more are accepted, through all servers of `over`, waiting while none responds;
-        returns how many requests that took."""
+        returns how many requests that took. Each client waits `pace` seconds after an answer."""
         goal = len(self.accepted) + count
         sent = 0
 
@@ -268,6 +268,7 @@ class Client:
                 sent += 1
                 if await self.send(app, {"n": sent}, next(turns)) is not None:
                     deadline = time.monotonic() + PATIENCE
+                    await asyncio.sleep(pace)
                 else:
                     assert time.monotonic() < deadline, f"nothing is accepted any more: {self.refused}"
                     await asyncio.sleep(0.05)

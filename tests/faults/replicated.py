@@ -8,6 +8,7 @@ async with Replicated() as pair:
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import pwd
@@ -37,6 +38,7 @@ SETTINGS: Final = {
     "hot_standby": "on",
     "logging_collector": "off",
 }
+_templates: Final[list[Node]] = []
 
 
 def unprivileged() -> str | None:
@@ -72,6 +74,12 @@ class Node:
                 check=False,
             )
         assert done.returncode == 0, self.log.read_text()
+
+    async def copy(self, other: Node) -> None:
+        """Begin with the data of a server that is stopped."""
+        await asyncio.to_thread(
+            subprocess.run, ["cp", "--archive", "--reflink=auto", other.data, self.data], check=True
+        )
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -148,14 +156,10 @@ class Replicated:
         return f"postgresql://postgres@{self.first.place},{self.second.place}/{DATABASE}"
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(ensure, str(POSTGRESQL_15 / "postgres"))
-        await self.first.run("initdb", "-D", self.first.data, "-U", "postgres", "-A", "trust", "--no-sync")
+        template = await _template()
+        for node in (self.first, self.second):
+            await node.copy(template)
         await self.first.start()
-        await self.first.execute(f"create database {DATABASE}")
-        await self.second.run(
-            "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.first.port), "-U", "postgres",
-            "-D", self.second.data, "--checkpoint=fast", "--no-sync",
-        )  # fmt: skip
         await self.second.follow(self.first)
         await self.second.start()
         if self._synchronous:
@@ -178,6 +182,23 @@ class Replicated:
             return bool(await primary.execute(query))
 
         await until(attached, "the standby is synchronous")
+
+
+async def _template() -> Node:
+    """The data directory of a server that was stopped in order, of which both of a pair are copies. It is
+    made once in a process."""
+    if not _templates:
+        await asyncio.to_thread(ensure, str(POSTGRESQL_15 / "postgres"))
+        directory = Path(tempfile.mkdtemp(prefix="angarium-template-"))
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        own(directory)
+        node = Node(directory, "template")
+        await node.run("initdb", "-D", node.data, "-U", "postgres", "-A", "trust", "--no-sync")
+        await node.start()
+        await node.execute(f"create database {DATABASE}")
+        await node.stop()
+        _templates.append(node)
+    return _templates[0]
 
 
 async def administered(port: int, query: str, database: str = "postgres") -> Any:

@@ -99,7 +99,7 @@ async def test_keys_are_replaced_under_load_and_no_token_is_refused_in_between(
 
             rotating = asyncio.create_task(rotate())
             while not rotating.done():
-                await api.load("one", 50 * CYCLES, clients=4)
+                await api.load("one", 50 * CYCLES, clients=4, pace=0.05)
             await rotating
             await api.load("one", 50, clients=4)
             shown = (await api.call("GET", f"/app/one/endpoint/{endpoint}/secret"))[1]["key"]

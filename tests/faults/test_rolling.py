@@ -21,6 +21,7 @@ from tests.kit.receiver import Receiver
 from tests.server.probing import Probed, launched
 
 CLIENTS = 4
+PACE = 0.05  # seconds that each of them waits after an answer
 DRAIN_DELAY = "5s"  # HAProxy asks /readyz every 0.2 seconds; this machine may be busy
 CONFIGURATION = """\
 defaults
@@ -86,6 +87,7 @@ async def send_until(api: Client, over: asyncio.Event) -> None:
     async def one() -> None:
         while not over.is_set():
             await api.send("one", {"n": next(numbers)})
+            await asyncio.sleep(PACE)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):

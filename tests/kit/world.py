@@ -75,6 +75,7 @@ class World:
         if isinstance(self.clock, SystemClock):
             self.clock.on_jump(dispatcher.clock_jumped)
         await dispatcher.start()
+        await dispatcher.first_share()
         try:
             yield dispatcher
         finally:

@@ -184,7 +184,7 @@ class Dispatcher:
     # start and stop
 
     async def start(self) -> None:
-        """Start taking shards and sending. Returns when a first share of shards was taken."""
+        """Start taking shards and sending."""
         await self._sender.prepare()
         await self._notifier.start()
         parts = (
@@ -201,6 +201,9 @@ class Dispatcher:
         )
         for run in (self._go_round, *(part.run for part in parts)):
             self._tasks.append(asyncio.create_task(_watched(run), name=run.__qualname__.removesuffix(".run")))
+
+    async def first_share(self) -> None:
+        """Return when a first share of shards was taken, or cannot be for now, or the stop has begun."""
         await self._ownership.first_share.wait()
 
     async def retire(self, shutdown: Shutdown | None = None) -> None:
@@ -212,6 +215,7 @@ class Dispatcher:
 
     async def _retire(self, shutdown: Shutdown) -> None:
         self._stopping = True
+        self._ownership.first_share.set()  # nobody waits for it in vain, such as at a start that is stopped
         patience = self._policy.longest + 5
         await self._attempts.ended(shutdown.within(patience, reserve=FOR_OUTCOMES + FOR_RELEASE))
         try:

@@ -75,7 +75,7 @@ class Ownership:
         self._lost = asyncio.Event()
         self._heard_at = -store.SILENCE  # when the last query that succeeded was sent, by the steady time
         self.dispatchers = 0  # connected to the database, as last seen
-        self.first_share = asyncio.Event()  # a first share was taken, or the database is read-only
+        self.first_share = asyncio.Event()  # a first share was taken, or is not waited for
 
     @property
     def sure(self) -> bool:

@@ -15,12 +15,9 @@ import getpass
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from typing import Any, Final, TypeVar, cast
-
-import structlog
-import uvicorn
+from typing import Any, Final, TypeVar
 
 from angarium import build
 from angarium.core.audit import ActorKind
@@ -29,7 +26,6 @@ from angarium.server import channel
 from angarium.server.metrics import metrics_route, own_snapshot
 from angarium.server.ops import OpsRoute
 from angarium.server.otlp import exporting
-from angarium.server.protocol import Protocol
 from angarium.service import audit
 from angarium.settings import PREFIX, Settings, host_and_port
 from angarium.shutdown import Shutdown
@@ -38,11 +34,7 @@ from angarium.telemetry.measurement import Measurement
 from angarium.telemetry.registry import encoded
 from angarium.vitals import Vitals
 
-log = structlog.get_logger(__name__)
-
-ANSWER_DEADLINE: Final = 20  # seconds for requests in progress at shutdown
-FOR_CLOSING: Final = 1.0  # the last seconds of a stop, in which no request is answered
-BACKLOG: Final = 2048
+BACKLOG: Final = 2048  # connections that the kernel holds until they are accepted
 T = TypeVar("T")
 
 
@@ -188,7 +180,10 @@ async def work(
                 await shutdown.begun.wait()
                 await draining
                 return
-            server = _QuietServer(_config(settings, app, shutdown), partial(_serving, vitals, ready))
+            # not needed by the role `dispatch` or a supervisor: it loads the whole API
+            from angarium.server.http_server import HttpServer, config_of
+
+            server = HttpServer(config_of(settings, app, shutdown), partial(_serving, vitals, ready))
             stopping = group.create_task(server.end(shutdown))
             serving = group.create_task(server.serve(sockets=[listener]))
             serving.add_done_callback(lambda _: (stopping.cancel(), draining.cancel()))
@@ -205,58 +200,9 @@ async def _drain(shutdown: Shutdown, vitals: Vitals) -> None:
     vitals.forget()
 
 
-def _config(settings: Settings, app: Any, shutdown: Shutdown) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=cast(Any, partial(Protocol, fast_path=app.fast_path, shutdown=shutdown)),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
-        backlog=BACKLOG,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=ANSWER_DEADLINE,
-    )
-
-
 def _rest_garbage() -> None:
     """Freezes the objects of the start, which live until the end, and lets the collector run less often:
     reference counts free most later objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-class _QuietServer(uvicorn.Server):
-    """uvicorn without its signal handling, which would end the process before the dispatcher has drained."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
-
-    async def end(self, shutdown: Shutdown) -> None:
-        """Ends `serve` when `shutdown` says so, and at the latest shortly before its end."""
-        await shutdown.begun.wait()
-        for connection in list(self.server_state.connections):
-            cast(Protocol, connection).end_after_last()
-        await shutdown.delayed()
-        self.should_exit = True
-        try:
-            async with shutdown.within(2 * ANSWER_DEADLINE, reserve=FOR_CLOSING):
-                await asyncio.Event().wait()
-        except TimeoutError:
-            log.error("stop.unanswered", requests=len(self.server_state.tasks))
-            for task in list(self.server_state.tasks):
-                task.cancel()
-            self.force_exit = True
