@@ -215,7 +215,7 @@ class Dispatcher:
 
     async def _retire(self, shutdown: Shutdown) -> None:
         self._stopping = True
-        self._ownership.first_share.set()  # nobody waits for it in vain, such as at a start that is stopped
+        self._ownership.first_share.set()  # a start that is stopped does not wait for it
         patience = self._policy.longest + 5
         await self._attempts.ended(shutdown.within(patience, reserve=FOR_OUTCOMES + FOR_RELEASE))
         try:
