@@ -77,9 +77,8 @@ class Node:
 
     async def copy(self, other: Node) -> None:
         """Begin with the data of a server that is stopped."""
-        await asyncio.to_thread(
-            subprocess.run, ["cp", "--archive", "--reflink=auto", other.data, self.data], check=True
-        )
+        command = ["cp", "--archive", "--reflink=auto", str(other.data), str(self.data)]
+        await asyncio.to_thread(subprocess.check_call, command)
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
