@@ -313,3 +313,48 @@ async def test_a_server_reads_its_lists_from_the_replica_and_no_secret(pair: Rep
             await pair.second.start()
             await until(ok, "the replica is used again")
         assert await server.terminate() == 0
+
+
+async def test_an_erased_application_is_not_shown_from_a_replica_that_still_has_it(pair: Replicated) -> None:
+    await migrate(pair.first.url)
+    variables = {"ANGARIUM_DATABASE_REPLICA_URL": pair.second.url, "ANGARIUM_DATABASE_REPLICA_LAG": "100ms"}
+    rows = "select (select count(*) from angarium_1.application) + (select count(*) from angarium_1.message)"
+    async with servers(pair.directory) as started:
+        server = await started.serve(pair.first.url, **variables)
+        async with client(server) as api:
+
+            async def ok() -> bool:
+                return bool((await told(api))["status"] == "ok")
+
+            await api.app("one")
+            await api.app("two")
+            await api.send_many("one", [{"n": 1}])
+            await until(ok, "the replica is used")
+            assert len(await listed(api, "/app/one/msg")) == 1
+            await pair.second.execute("select pg_wal_replay_pause()")
+
+            async def paused() -> bool:
+                query = "select pg_get_wal_replay_pause_state()"
+                return bool(await pair.second.execute(query) == "paused")
+
+            await until(paused, "the replica replays nothing")
+            status, task = await api.call("POST", "/app/one/erase")
+            assert status == 202
+            assert [one["uid"] for one in await listed(api, "/app")] == ["two"]
+            assert (await api.call("GET", "/app/one/msg"))[0] == 404
+
+            async def erased() -> bool:
+                return bool(
+                    (await api.call("GET", f"/background-task/{task['id']}"))[1]["status"] == "finished"
+                )
+
+            await until(erased, "the erasure has ended")
+            assert "application.erased" in [one["action"] for one in await listed(api, "/audit")]
+            assert await pair.first.execute(rows, "angarium") == 1
+            assert await pair.second.execute(rows, "angarium") == 3
+            await pair.second.execute("select pg_wal_replay_resume()")
+
+            async def replayed() -> bool:
+                return bool(await pair.second.execute(rows, "angarium") == 1)
+
+            await until(replayed, "the replica has erased it too")

@@ -36,6 +36,7 @@ from angarium.store.background_task import BackgroundTask
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.erase import LAST, TABLES
+from angarium.store.fault import DatabaseFault
 from tests.kit.at_work import services_of
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Held, Receiver, Reply
@@ -418,6 +419,24 @@ async def test_any_process_continues_after_each_step(world: World, monkeypatch: 
     assert taken > 20
     assert rows[0]["data"]["rows"]["message"] == 4
     assert set(await rows_with(world.database, *names_of(app))) <= LOG
+
+
+async def test_a_step_that_fails_is_taken_again_the_first_one_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as by a deadlock."""
+    app = await world.application()
+    task = await idle(world).erasure.application(ORG, ids.text(ids.APPLICATION, app.id))
+
+    async def deadlock(_: Connection) -> list[str]:
+        raise DatabaseFault("deadlock detected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "writers", deadlock)
+        await steps.step(world.database, world.clock.now())
+    (row,) = await world.fetch("select cursor from background_task where id = $1", task.id)
+    assert row["cursor"] == {"failures": 1}
+    await finished(world, task)
 
 
 async def test_a_row_that_appears_before_the_end_is_found_and_everything_starts_again(world: World) -> None:

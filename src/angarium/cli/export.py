@@ -56,7 +56,9 @@ def _export(server: Remote, app: str, kinds: Sequence[str], out: Path, more: dic
         files = [_write(server, app, kind, out / f"{kind}.jsonl", more) for kind in kinds]
         server.raw("POST", "/app/{}/export", app, body={"files": files, **more})
         manifest = {"application": app, **more, "files": files}
-        (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        unfinished = out / f"{MANIFEST}.part"
+        unfinished.write_text(json.dumps(manifest, indent=2) + "\n")
+        unfinished.rename(out / MANIFEST)  # it is there only when it is complete
     except OSError as error:
         raise typer.BadParameter(f"cannot write to {out}: {error.strerror}") from error
     total = sum(one["records"] for one in files)

@@ -56,13 +56,13 @@ async def step(conn: Connection, task: BackgroundTask, record_id: UUID) -> Erasu
     subject = ErasedApplication(
         task.org_id, UUID(asked["target"]), [bytes.fromhex(one) for one in asked["subjects"]]
     )
-    cursor = task.cursor or {"phase": "begin"}
-    match cursor["phase"]:
+    cursor = task.cursor or {}
+    match cursor.get("phase", "begin"):  # a first step that failed has left a count of failures only
         case "begin":
             return ErasureStep({"phase": "wait", "writers": await erase.writers(conn)}, task.data)
         case "wait":
             if await erase.writing(conn, cursor["writers"]):
-                return ErasureStep(cursor, task.data, PAUSE)
+                return ErasureStep({"phase": "wait", "writers": cursor["writers"]}, task.data, PAUSE)
             return ErasureStep({"phase": "tables", "place": 0}, task.data)
         case "tables":
             return await _tables(conn, task, subject, cursor["place"])
@@ -89,7 +89,7 @@ async def step(conn: Connection, task: BackgroundTask, record_id: UUID) -> Erasu
             return ErasureStep({"phase": "end"}, task.data)
         case "end":
             return await _end(conn, task, subject, record_id)
-    raise ValueError(f"unknown phase {cursor['phase']}")
+    raise ValueError(f"unknown phase {cursor.get('phase')}")
 
 
 async def _tables(
