@@ -139,6 +139,20 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel("Endpoints disabled", RATE, (rate("endpoints_disabled_total", "reason"),)),
         Panel("Requests by connection", RATE, (rate("requests_total", "connection"),)),
     ),
+    "Quotas": (
+        Panel(
+            "Applications that reached a limit",
+            COUNT,
+            (value("quota_reached_applications", "max", "quota", "level"),),
+            "In this month (UTC). Nothing is refused at a soft limit.",
+        ),
+        Panel(
+            "Refused by quota",
+            RATE,
+            (rate("quota_refused_total", "quota"),),
+            "Messages and endpoints above a hard limit.",
+        ),
+    ),
     "Our side": (
         Panel("Paused endpoints", COUNT, (value("paused_endpoints", "sum", "cause"),)),
         Panel("Share of time paused", SHARE, (rate("paused_seconds_total", "cause"),)),

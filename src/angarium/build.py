@@ -207,6 +207,7 @@ async def running(
             quota=quota_of(settings),
             history=settings.history,
             audience=alerts.audience,
+            events=measured,
         )
         events: Events = Sink([measured, folder])
         if role == "api":

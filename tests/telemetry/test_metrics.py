@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -21,6 +22,8 @@ from angarium.core.failure import KINDS
 from angarium.core.outage import FIRST
 from angarium.dispatch.transport.resolver import SystemResolver
 from angarium.dispatch.transport.sender import Sender
+from angarium.service.product import Products
+from angarium.service.usage import EVERY, IDLE, UsageFolder
 from angarium.store import fan_out, gauge
 from angarium.store.database import Database
 from angarium.telemetry.catalogue import CATALOGUE
@@ -32,6 +35,7 @@ from angarium.telemetry.measurement import Measurement
 from angarium.telemetry.sink import Sink
 from tests.dispatch.test_our_faults import ALL, HOSTS, Names
 from tests.kit import many
+from tests.kit.clock import ManualClock
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.scrape import Scrape, parsed
@@ -287,6 +291,28 @@ async def test_jobs_tell_when_they_last_succeeded(world: World, monkeypatch: pyt
     async with world.dispatching(events=measurement.events):
         for job in ("tasks", "partitions", "retention"):
             await until(partial(succeeded, measurement, job))
+
+
+async def test_adding_up_usage_tells_when_it_succeeded_also_if_nothing_is_counted(world: World) -> None:
+    clock = ManualClock()
+    measurement = Measurement("all")
+    folder = UsageFolder(
+        world.database, clock, os.urandom, Products(world.database, clock, {}), events=measurement.events
+    )
+    folding = asyncio.create_task(folder.run())
+    try:
+        for wait in (EVERY, IDLE + EVERY):
+            before = shown(measurement).get("job_last_success_timestamp_seconds", job_name="usage")
+
+            async def again(wait: float = wait, before: float | None = before) -> bool:
+                await clock.advance_to(clock.now() + wait)
+                return (
+                    shown(measurement).get("job_last_success_timestamp_seconds", job_name="usage") != before
+                )
+
+            await until(again)
+    finally:
+        folding.cancel()
 
 
 async def test_turned_away_messages_are_counted_by_reason(world: World) -> None:

@@ -21,7 +21,7 @@ from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.alert import NOBODY, OPERATIONS, AlertKind, Audience, Notice
 from angarium.core.errors import StoreUnavailable
-from angarium.core.event import Attempted, Events
+from angarium.core.event import NO_EVENTS, Attempted, Events
 from angarium.core.quota import NO_LIMITS, QuotaLimits, Reached, limits, next_month, reached
 from angarium.service.product import Products
 from angarium.service.use_case import UseCase
@@ -37,6 +37,7 @@ from angarium.store.usage import Folded, MonthUse
 log = structlog.get_logger(__name__)
 
 EVERY: Final = 1.0  # seconds from what is counted to when it is added up
+IDLE: Final = 60.0  # seconds after which it adds up although it heard of nothing
 SHARE: Final = 10  # adding up takes at most a tenth of the time, however many dead rows are in its way
 SLICE: Final = 20_000  # entries added up in one transaction
 _KEPT: Final = 90 * 86400.0
@@ -56,10 +57,11 @@ class UsageFolder(Events):
         quota: QuotaLimits = NO_LIMITS,
         history: float = _KEPT,
         audience: Audience = NOBODY,
+        events: Events = NO_EVENTS,
     ) -> None:
         """`quota`: the limits of applications that have no others. `audience`: the people who get alerts.
-        `history`: seconds for which operational webhooks are kept. `hand_over` gets their deliveries after
-        the commit."""
+        `history`: seconds for which operational webhooks are kept. `events` hears when counts were added up.
+        `hand_over` gets the deliveries of operational webhooks after the commit."""
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -67,6 +69,7 @@ class UsageFolder(Events):
         self._quota = quota
         self._history = history
         self._audience = audience
+        self._events = events
         self.hand_over: Callable[[Sequence[accept.NewDelivery]], None] = lambda new_deliveries: None
         self._asked = asyncio.Event()
         self._never = asyncio.Event()
@@ -87,12 +90,13 @@ class UsageFolder(Events):
         self._asked.set()  # there may be entries of a process that has ended
         pause = EVERY
         while True:
-            await self._asked.wait()
+            await self._clock.wait(self._asked, self._clock.now() + IDLE)
             await self._clock.wait(self._never, self._clock.now() + pause)
             self._asked.clear()
             begun = self._clock.steady()
             try:
                 await self.fold()
+                self._events.done("usage")
             except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("usage.waiting", error=str(error))
                 self._asked.set()

@@ -241,7 +241,8 @@ SECTIONS: Final = {
         _gauge(
             "job_last_success_timestamp_seconds",
             "When a periodic job last succeeded: tasks (every 10 s), partitions and retention (every "
-            "minute), statistics (every 5 s), gauges (of the database, every 15 s). 0: not since the start.",
+            "minute), statistics (every 5 s), gauges (of the database, every 15 s), usage (adds up what "
+            "applications use, every second to a minute). 0: not since the start.",
             "job_name",
             across=Across.MAX,
         ),

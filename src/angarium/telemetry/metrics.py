@@ -28,7 +28,7 @@ OUTCOMES: Final = {
     Move.CANCEL: "canceled",
     Move.KEEP: "kept",
 }
-JOBS: Final = ("tasks", "partitions", "retention", "statistics", "gauges")
+JOBS: Final = ("tasks", "partitions", "retention", "statistics", "gauges", "usage")
 ERRORS: Final = (*(reason.value for reason in StoreReason), REFUSED)
 ACCEPTS: Final = ("/msg", "/msg/batch")
 
