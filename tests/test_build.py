@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
@@ -18,6 +18,7 @@ from angarium.shutdown import Shutdown
 from angarium.store.database import Database
 from tests.kit.patience import PATIENCE
 
+SETTINGS = load(overrides={"secret_key": base64.b64encode(bytes(32)).decode(), "jwt_secret": "s" * 32})
 PRIVATE = Ed25519PrivateKey.generate()
 PRIVATE_PEM = PRIVATE.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -95,10 +96,9 @@ async def test_a_start_that_cannot_take_shards_ends_when_it_is_stopped(
 
     monkeypatch.setattr(Database, "dedicated", refuse)
     shutdown = Shutdown()
-    settings = load(overrides={"secret_key": base64.b64encode(bytes(32)).decode(), "jwt_secret": "s" * 32})
 
     async def start() -> None:
-        async with build.running(settings, database_url, role=role, shutdown=shutdown):
+        async with build.running(SETTINGS, database_url, role=role, shutdown=shutdown):
             assert shutdown.begun.is_set()
 
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
@@ -106,3 +106,25 @@ async def test_a_start_that_cannot_take_shards_ends_when_it_is_stopped(
         await asked.wait()
         assert not starting.done()
         shutdown.begin()
+
+
+async def test_statements_of_the_api_are_planned_for_their_values_and_hot_ones_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan for any values reads or locks the partitions of all days."""
+    pools: dict[str, Database] = {}
+    connect = Database.connect
+
+    async def noted(url: str, **options: Any) -> Database:
+        made = pools[options.get("pool_name", "engine")] = await connect(url, **options)
+        return made
+
+    monkeypatch.setattr(Database, "connect", noted)
+    shutdown = Shutdown()
+    async with build.running(SETTINGS, database_url, role="all", shutdown=shutdown):
+        modes = {}
+        for name, pool in pools.items():
+            async with pool.connection() as connection:
+                modes[name] = await connection.fetchval("show plan_cache_mode")
+        shutdown.begin()
+    assert modes == {"engine": "auto", "api": "force_custom_plan"}
