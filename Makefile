@@ -44,7 +44,7 @@ needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) need
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve docs chromium tools prepare test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover drill mutants shake lowest pythons dist release lock clean
+.PHONY: setup demo serve docs docs-check chromium tools prepare test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover drill mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -108,6 +108,11 @@ systemd-check: setup tools
 # the documentation as a site with search, in site/index.html
 docs: setup
 	@$(BIN)/python -m tests.site site
+
+# every code block of the documents: commands are typed beside a server that the README starts, and what they print is
+# compared with the page. `make test` runs the tutorial, and checks that what the other pages name exists
+docs-check: setup tools
+	$(BIN)/python -m pytest -q tests/documents/test_blocks.py tests/documents/test_tutorial.py tests/documents/page.py
 
 # every page of the portal as pictures in .screenshots
 screenshots: setup chromium

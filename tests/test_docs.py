@@ -194,7 +194,7 @@ class serving:  # noqa: N801
                 """Nothing."""
 
         self._server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> int:
         self._thread.start()
