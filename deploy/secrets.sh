@@ -33,3 +33,7 @@ keep database_password "$(random 24 | tr '+/' '-_')"
 keep database_url "postgresql://angarium:$(cat "$directory/database_password")@$host:5432/angarium"
 keep jwt_secret "$(random 48)"
 keep secret_key "$(random 32)"
+# Compose, which brings the database, can also bring Grafana
+if [ "$host" = postgres ]; then
+    keep grafana_password "$(random 24 | tr '+/' '-_')"
+fi

@@ -83,7 +83,9 @@ def test_what_is_published_is_a_port_of_the_image_on_this_host_alone() -> None:
     host, _, inside = port.rpartition(":")
     assert host.startswith("127.0.0.1:")
     assert image.environment()["ANGARIUM_LISTEN"].endswith(f":{inside}")
-    assert [name for name, one in COMPOSE["services"].items() if "ports" in one] == ["api"]
+    published = {name: one["ports"] for name, one in COMPOSE["services"].items() if "ports" in one}
+    assert [name for name in published if "profiles" not in COMPOSE["services"][name]] == ["api"]
+    assert [ports for ports in published.values() if not ports[0].startswith("127.0.0.1:")] == []
 
 
 def test_the_image_is_built_from_this_source_with_its_version() -> None:
@@ -95,7 +97,9 @@ def test_the_image_is_built_from_this_source_with_its_version() -> None:
 
 def test_the_script_creates_secrets_that_the_settings_accept(tmp_path: Path) -> None:
     text = {path.name: path.read_text() for path in made(tmp_path, "db.example.com").iterdir()}
+    compose = {path.name for path in made(tmp_path / "compose").iterdir()}
     assert set(text) == {"database_password", "database_url", "jwt_secret", "secret_key"}
+    assert compose - set(text) == {"grafana_password"}
     settings = {f"ANGARIUM_{name.upper()}": value for name, value in text.items()}
     del settings["ANGARIUM_DATABASE_PASSWORD"]
     assert refusal(settings) is None

@@ -28,7 +28,10 @@ ON_DEMAND: Final = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-conta
 """What `make image-check` and `make systemd-check` need beside these."""
 SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
-UNPACKED: Final = {"prometheus": "prometheus", "promtool": "prometheus"}
+UNPACKED: Final = {
+    "prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}  # fmt: skip
 """Programs that are unpacked from their packages, which would start a service if they were installed."""
 _UNPACK_TO: Final = Path(sys.prefix) / "debian"
 _SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
