@@ -99,6 +99,40 @@ def test_the_most_severe_kind_is_the_subject() -> None:
     assert shown.groups[0].items[0].title.startswith("Acme: orders (ep_")
 
 
+def limit(kind: AlertKind, code: str, app: int = 7, **fields: Any) -> Entry:
+    return entry(app, app_id=UUID(int=app), name="", kind=kind, code=code, **({"count": 1} | fields))
+
+
+def test_a_contact_reads_which_limit_was_reached_and_what_is_refused() -> None:
+    hard, soft = limit(AlertKind.QUOTA_HARD, "messages"), limit(AlertKind.QUOTA_SOFT, "endpoints")
+    shown = for_contact(digest(hard, soft), "we_", UNSUBSCRIBE, "https://hooks.example.com/portal/app_1")
+    assert shown.subject == "A hard limit was reached · Acme"
+    text = plain(parsed(shown))
+    for words in (
+        "New messages are refused until the month ends (UTC), or new endpoints until one is deleted.",
+        "* Acme\n  2027-01-15 08:00 to 2027-01-15 08:05 UTC\n  Limit: messages in a month.",
+        "A soft limit refuses nothing. The portal shows usage and limits.",
+        "  Limit: endpoints.",
+    ):
+        assert words in text, text
+    assert "we_" not in text, "a limit is not about an endpoint"
+    both = for_contact(digest(limit(AlertKind.QUOTA_SOFT, "messages", count=2)), "we_", UNSUBSCRIBE, None)
+    assert "Limits: messages in a month, and endpoints." in both.groups[0].items[0].lines
+
+
+def test_an_operator_reads_which_applications_reached_a_limit() -> None:
+    found = digest(
+        limit(AlertKind.QUOTA_HARD, "messages"),
+        limit(AlertKind.QUOTA_HARD, "endpoints", 8, application="Other"),
+        more=3,
+    )
+    shown = for_operator(found, None)
+    assert shown.subject == "5 applications reached a hard limit"
+    (group,) = shown.groups
+    assert [one.title.partition(" (app_")[0] for one in group.items] == ["Acme", "Other"]
+    assert group.more == "and 3 more applications"
+
+
 @pytest.mark.parametrize(
     "shown",
     [

@@ -27,9 +27,12 @@ from angarium.core.health import Health
 from angarium.core.inbox import ANYWHERE
 from angarium.core.nouns import Application
 from angarium.core.product import STANDARD
+from angarium.core.quota import QuotaLimits, month_of, next_month
 from angarium.dispatch.alert_sender import GIVEN_UP, LEASE, PAUSES, AlertSender
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from angarium.service.contact import Contacts
+from angarium.service.product import Products
+from angarium.service.usage import UsageFolder
 from angarium.store import alert, complete
 from angarium.store import contact as contact_store
 from angarium.store.database import Database
@@ -464,6 +467,47 @@ async def test_the_operator_gets_one_mail_of_all_applications(database: Database
     assert "Other: 127.0.0.1 (ep_" in text
     assert f"{BASE}/admin" in text
     assert desk.server.mails[0]["List-Unsubscribe"] is None
+
+
+async def test_limits_are_mailed_once_a_month_to_the_operator_and_to_contacts_who_chose_them(
+    database: Database,
+) -> None:
+    async with at_desk(database, operator=(OPERATOR,)) as desk:
+        other = await desk.world.application(name="Other")
+        await desk.add_contact("all@example.com")
+        await desk.add_contact("hard@example.com", [AlertKind.QUOTA_HARD])
+        await desk.add_contact("failures@example.com", [AlertKind.EXHAUSTED, AlertKind.DISABLED])
+        await desk.add_contact("other@example.com", app=other)
+        folder = UsageFolder(
+            database,
+            desk.clock,
+            os.urandom,
+            Products(database, desk.clock, desk.products),
+            quota=QuotaLimits(messages_soft=2, messages_hard=4),
+            audience=desk.channels.audience,
+        )
+
+        async def sent(messages: int) -> list[str]:
+            """Who gets a mail of it, within a day."""
+            async with desk.world.intake(events=folder) as intake:
+                await intake.accept_many([desk.world.draft(desk.app) for _ in range(messages)])
+            await folder.fold()
+            before = len(desk.server.recipients)
+            for wait in (0.0, GATHER, HOUR, 2 * HOUR):
+                await desk.after(wait)
+            return sorted(one for (one,) in desk.server.recipients[before:])
+
+        month = month_of(datetime_at(desk.clock.now()))
+        await desk.clock.advance_to(next_month(month).timestamp())
+        assert await sent(1) == []
+        assert await sent(1) == ["all@example.com", OPERATOR]
+        assert "A soft limit was reached · Acme" in str(desk.server.mails[-1]["Subject"])
+        assert await sent(1) == []
+        assert await sent(1) == ["all@example.com", "hard@example.com", OPERATOR]
+        assert "A hard limit was reached · Acme" in str(desk.server.mails[-1]["Subject"])
+        assert await sent(1) == []
+        await desk.clock.advance_to(next_month(next_month(month)).timestamp())
+        assert await sent(2) == ["all@example.com", OPERATOR], "once in each month"
 
 
 async def test_the_operators_webhook_is_called_and_tried_again(database: Database) -> None:

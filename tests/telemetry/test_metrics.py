@@ -278,8 +278,12 @@ async def test_what_runs_beside_is_measured_until_the_process_stops(world: World
     ]
 
 
+def succeeded_at(measurement: Measurement, job: str) -> float | None:
+    return shown(measurement).get("job_last_success_timestamp_seconds", job_name=job)
+
+
 def succeeded(measurement: Measurement, job: str) -> bool:
-    return bool(shown(measurement).get("job_last_success_timestamp_seconds", job_name=job))
+    return bool(succeeded_at(measurement, job))
 
 
 async def test_jobs_tell_when_they_last_succeeded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,13 +306,11 @@ async def test_adding_up_usage_tells_when_it_succeeded_also_if_nothing_is_counte
     folding = asyncio.create_task(folder.run())
     try:
         for wait in (EVERY, IDLE + EVERY):
-            before = shown(measurement).get("job_last_success_timestamp_seconds", job_name="usage")
+            before = succeeded_at(measurement, "usage")
 
             async def again(wait: float = wait, before: float | None = before) -> bool:
                 await clock.advance_to(clock.now() + wait)
-                return (
-                    shown(measurement).get("job_last_success_timestamp_seconds", job_name="usage") != before
-                )
+                return succeeded_at(measurement, "usage") != before
 
             await until(again)
     finally:

@@ -42,7 +42,7 @@ class LetterLink:
 
 @dataclass(frozen=True, slots=True)
 class LetterItem:
-    """An endpoint: its name, and what is to be known of it."""
+    """An endpoint or an application: its name, and what is to be known of it."""
 
     title: str
     lines: tuple[str, ...]
@@ -50,7 +50,7 @@ class LetterItem:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The endpoints of one kind."""
+    """The endpoints or, for limits, the applications of one kind."""
 
     title: str
     step: str
@@ -172,7 +172,7 @@ def _each(
             _t(f"group.{key}", sums[kind].endpoints),
             _t(f"step.{key}"),
             tuple(LetterItem(title(one), tuple(_lines(one))) for one in named),
-            _t("group.more", rest) if rest > 0 else None,
+            _t("group.more_applications" if kind in _QUOTAS else "group.more", rest) if rest > 0 else None,
         )
 
 
