@@ -146,7 +146,7 @@ bench: setup
 chaos: setup
 	ANGARIUM_TEST_SCHEDULES=20000 FUZZ_EXAMPLES=20 FUZZ_BOUNDARIES=1 $(BIN)/python -m pytest -q tests/core/test_lane_simulation.py tests/e2e/test_fuzz.py
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
-		$(BIN)/python -m pytest -q tests/faults
+		$(BIN)/python -m pytest -q tests/faults tests/faults/limit.py
 
 # Patroni's primary is killed under load, alone and with its host, about five minutes; needs Debian's packages
 # patroni, etcd-server and haproxy, and says so

@@ -166,7 +166,7 @@ class Scene:
         await self._accept(self._watched, "fifo", MANY)
         loaded = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self.fifo))
         await self._complete(self._watched, loaded, Move.DELIVER)
-        await self._call("claim a background task", lambda c: background_task.claim(c, self._at))
+        await self._call("claim a background task", lambda c: background_task.claim(c, self.at))
 
     @property
     def now(self) -> float:
@@ -193,8 +193,13 @@ class Scene:
         """Bytes of the session."""
         return int(await self._watched.connection.fetchval(_MEMORY))
 
+    async def application(self) -> None:
+        """One more application, which does nothing."""
+        await self._world.application()
+
     @property
-    def _at(self) -> Any:
+    def at(self) -> Any:
+        """The scene's time, as PostgreSQL gets it."""
         return datetime_at(self._clock.now())
 
     async def _call(self, name: str, verb: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -229,7 +234,7 @@ class Scene:
 
     async def _load(self, connection: Connection, endpoint: Endpoint) -> list[Loaded]:
         wanted = Wanted(endpoint.id, endpoint.shard, endpoint.fifo, room=MANY)
-        rows, _ = await load.load(connection, [wanted], self._at)
+        rows, _ = await load.load(connection, [wanted], self.at)
         return rows
 
     async def _complete(self, connection: Connection, loaded: Sequence[Loaded], move: Move) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from angarium.core.event import Events
 from angarium.core.nouns import Application, State
 from angarium.core.product import STANDARD, product_of
 from angarium.core.quota import QuotaLimits
+from angarium.service.application import Applications
 from angarium.service.intake import Accepted, Intake
 from angarium.service.product import Products
 from angarium.service.quota import Quotas
@@ -271,6 +273,49 @@ async def test_a_default_that_was_raised_holds_for_applications_that_were_refuse
     assert (await after.used(app))["2026-11"].messages == 3
 
 
+async def test_a_late_count_of_the_month_before_does_not_end_a_refusal(world: World) -> None:
+    app = await world.application()
+    metering = Metering(world, QuotaLimits(messages_hard=1))
+    async with metering.intake() as intake:
+        await send(world, intake, app, 1)
+        await advance(world, DECEMBER)
+        await send(world, intake, app, 1)
+        await metering.folder.fold()  # both months at once
+        assert kinds(await send(world, intake, app, 1)) == [MessageLimitReached]
+        async with world.database.connection() as connection:
+            await connection.execute(
+                "insert into usage_entry (app_id, month, attempts) values ($1, $2, 1)", app.id, NOVEMBER
+            )
+        await metering.folder.fold()
+        assert kinds(await send(world, intake, app, 1)) == [MessageLimitReached]
+        await advance(world, JANUARY)
+        assert kinds(await send(world, intake, app, 1)) == [Accepted]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_once_a_limit_is_found_reached_neither_of_two_processes_accepts_more(
+    world: World, seed: int
+) -> None:
+    random = Random(seed)
+    app = await world.application()
+    limit = random.randint(10, 30)
+    both = [Metering(world, QuotaLimits(messages_hard=limit)) for _ in range(2)]
+    used = before = 0
+    async with both[0].intake() as one, both[1].intake() as other:
+        while used < limit:
+            before = used
+            sizes = [random.randint(1, 5) for _ in range(random.randint(1, 6))]
+            sends = [send(world, random.choice((one, other)), app, size) for size in sizes]
+            await asyncio.gather(*sends, *(each.folder.fold() for each in both))
+            await random.choice(both).folder.fold()
+            used = (await both[0].quota.of(app)).used.messages
+        for intake in (one, other):
+            assert kinds(await send(world, intake, app, 3)) == [MessageLimitReached] * 3
+    assert before < limit <= used <= before + sum(sizes), "no more than was sent at once"
+    assert [tuple(row) for row in await world.fetch("select count(*) from message")] == [(used,)]
+    assert await both[1].used(app) == {"2026-11": Used(messages=used)}
+
+
 async def test_the_overshoot_is_what_is_accepted_before_the_counts_are_added_up(world: World) -> None:
     app = await world.application()
     metering, second = (
@@ -293,6 +338,24 @@ async def test_the_overshoot_is_what_is_accepted_before_the_counts_are_added_up(
     finally:
         folding.cancel()
     assert (await metering.used(app))["2026-11"].messages == 16
+
+
+async def test_a_deleted_application_keeps_its_months_and_reaches_no_limit(world: World) -> None:
+    app = await world.application(uid="customer-1")
+    desk = await world.application(org_id=OPERATIONS, uid=ORG)
+    metering = Metering(world, QuotaLimits(messages_soft=1, messages_hard=1), Audience((Recipient.MAIL,)))
+    async with metering.intake() as intake:
+        await send(world, intake, app, 2)
+        await Applications(world.database, world.clock).delete(ORG, ids.text(ids.APPLICATION, app.id))
+        await metering.folder.fold()
+        assert await metering.used(app) == {"2026-11": Used(messages=2)}
+        (row,) = await world.fetch("select uid, reached from usage where app_id = $1", app.id)
+        assert tuple(row) == ("customer-1", [])
+        assert await world.fetch("select from message where app_id = $1", desk.id) == []
+        assert await world.fetch("select from notice") == []
+        successor = await world.application(uid="customer-1")
+        assert (await metering.quota.of(successor)).used == Used(), "it begins at 0"
+        assert kinds(await send(world, intake, successor, 1)) == [Accepted]
 
 
 # -- products and settings

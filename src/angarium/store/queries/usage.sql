@@ -43,9 +43,14 @@ from unnest(:org_ids::text[], :months::timestamptz[], :app_ids::uuid[], :reached
 where u.org_id = n.org_id and u.month = n.month and u.app_id = n.app_id;
 
 -- name: usage_refuse!
--- Refuse messages of applications until the end of the month, unless their limits were changed meanwhile.
-update section.application a set refused_until = n.until
-from unnest(:app_ids::uuid[], :quotas::text[], :until::timestamptz[]) as n (app_id, quota, until)
+-- Refuse messages of applications until the end of the month, unless their limits were changed meanwhile. Of several
+-- months the last counts: attempts are counted for the month before when it has just ended.
+update section.application a set refused_until = greatest(a.refused_until, n.until)
+from (
+    select app_id, quota, max(until) as until
+    from unnest(:app_ids::uuid[], :quotas::text[], :until::timestamptz[]) as n (app_id, quota, until)
+    group by app_id, quota
+) as n
 where a.id = n.app_id and a.quota = n.quota::jsonb;
 
 -- name: usage_allow!
