@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from angarium.cli.configuration.carry_out import CarryOut
+from angarium.cli.configuration.plan import Action, FieldChange, PlanStep
+from angarium.client.angarium import Angarium
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
 from tests.cli.configuration.test_apply import Files, files
 
@@ -61,6 +65,20 @@ async def test_only_limits_that_differ_change_and_one_that_is_left_out_is_the_de
     assert [one["before"] for one in records] == [{"messagesHard": 100, "endpointsHard": "unlimited"}, {}]
     await files.apply(APP + "    quota: {}\n")
     assert await own(files) == {}
+
+
+async def test_a_step_that_changes_limits_leaves_what_was_changed_since_the_plan(files: Files) -> None:
+    api = files.caller.api
+    await files.apply(APP)
+    await api.patch("/app/acme", {"name": "Renamed"})
+    change = FieldChange("quota.messagesHard", None, 5)
+    fields = {"name": "Acme", "quota": {"messagesHard": 5}}
+    path = ("applications", "acme")
+    step = PlanStep(Action.UPDATE, "application", "application acme", path, (change,), fields)
+    work = CarryOut(Angarium(files.caller.url, api.token), {}, lambda key: None)
+    await asyncio.to_thread(work.make, step)
+    assert await own(files) == {"messagesHard": 5}
+    assert (await api.get("/app/acme"))["name"] == "Renamed"
 
 
 async def test_limits_and_contacts_that_a_file_does_not_name_stay(files: Files) -> None:
