@@ -29,6 +29,7 @@ MESSAGE_PREFIX: Final = "msg_"
 _NAME: Final = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 _CHANNEL: Final = re.compile(r"[a-zA-Z0-9\-_.:+]{1,128}")
 _TAG: Final = re.compile(r"[a-zA-Z0-9\-_./\\#]{1,128}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Refuse = Callable[[str, str], None]
 """Called with the name of a field and what is wrong with it."""
@@ -52,6 +53,11 @@ def is_channel(value: str) -> bool:
 def is_tag(value: str) -> bool:
     """Whether `value` can be a message tag."""
     return _TAG.fullmatch(value) is not None
+
+
+def is_traceparent(value: str) -> bool:
+    """Whether `value` has the form of a `traceparent` header of W3C Trace Context."""
+    return _TRACEPARENT.fullmatch(value) is not None
 
 
 def check_fields(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from structlog.testing import capture_logs
 
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.nouns import Application
-from angarium.core.trace import OpenSpan, SpanKind, Tracer
+from angarium.core.trace import OpenSpan
 from angarium.dispatch import fan_out as module
 from angarium.dispatch.fan_out import FanOut
 from angarium.dispatch.notifier import Notifier
@@ -28,6 +27,7 @@ from tests.kit import many
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.task import finish_tasks
+from tests.kit.traced import Traced
 from tests.kit.world import World
 
 DELIVERED: Final = 0
@@ -229,39 +229,6 @@ async def test_a_long_fan_out_is_logged(world: World, monkeypatch: pytest.Monkey
     assert told[0]["seconds"] >= 0
 
 
-class Traced(Tracer):
-    """Keeps what ended: name, span, links."""
-
-    on = True
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[str, OpenSpan, Sequence[bytes]]] = []
-        self.made = 0
-
-    def child(self, parent: OpenSpan) -> OpenSpan:
-        self.made += 1
-        return OpenSpan(parent.trace_id, self.made.to_bytes(8), parent.span_id, 0)
-
-    def root(self) -> OpenSpan:
-        self.made += 1
-        return OpenSpan(self.made.to_bytes(16), b"r" * 8, None, 0)
-
-    def ended(
-        self,
-        span: OpenSpan,
-        name: str,
-        kind: SpanKind,
-        attributes: Mapping[str, str | int],
-        *,
-        links: Sequence[bytes] = (),
-        error: str | None = None,
-    ) -> None:
-        self.ends.append((name, span, links))
-
-    def links(self, name: str) -> list[Sequence[bytes]]:
-        return [links for one, _, links in self.ends if one == name]
-
-
 async def test_each_slice_and_each_attempt_is_linked_to_the_acceptance(world: World) -> None:
     app = await world.application()
     traced = Traced()
@@ -277,7 +244,7 @@ async def test_each_slice_and_each_attempt_is_linked_to_the_acceptance(world: Wo
             finally:
                 trace.began(None)
         await world.until_states({DELIVERED: 2 * CROWD})
-    ((_, accepted, _),) = [one for one in traced.ends if one[0] == "accept"]
+    (accepted,) = [one.span for one in traced.ends if one.name == "accept"]
     assert (accepted.trace_id, accepted.parent_id) == (b"t" * 16, b"s" * 8)
     slices = traced.links("fan_out")
     assert len(slices) >= CROWD // fan_out.ROOM

@@ -21,6 +21,7 @@ from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
 from angarium.core.quota import QuotaLimits
 from angarium.core.token_key import TokenKey
+from angarium.core.trace import NO_TRACER, Tracer
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from angarium.portal import app as portal
 from angarium.service.intake import Intake
@@ -76,19 +77,20 @@ async def at_work(
     play: str = URL,
     endpoint_limit: int = 1000,
     quota: QuotaLimits | None = None,
+    tracer: Tracer = NO_TRACER,
     **options: Any,
 ) -> AsyncIterator[AtWork]:
     """A product at work, for an organization that is not provisioned yet.
 
     `play`: where Play's inboxes are said to be. `endpoint_limit`: of an application. `quota`: all
-    default limits instead. `options` are `create_app`'s.
+    default limits instead. `tracer`: of all parts. `options` are `create_app`'s.
     """
     world = World(database, clock=clock, products={made.name: made}, addresses=addresses)
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
-    async with world.dispatching() as dispatcher:
+    async with world.dispatching(tracer=tracer) as dispatcher:
         limits = quota or QuotaLimits(endpoints_hard=endpoint_limit)
         shared = database, clock, os.urandom
-        intake = Intake(*shared, dispatcher.hand_over, dispatcher.fan_out, known, quota=limits)
+        intake = Intake(*shared, dispatcher.hand_over, dispatcher.fan_out, known, quota=limits, tracer=tracer)
         url_check_transport = scouting(world)
         services = services_of(
             world,
@@ -99,7 +101,7 @@ async def at_work(
             play=play,
             quota=limits,
         )
-        app = create_app(services, pages=portal.routes(), **options)
+        app = create_app(services, pages=portal.routes(), tracer=tracer, **options)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         await intake.start()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -117,8 +118,8 @@ def _spans(request: ExportTraceServiceRequest) -> Iterable[SentSpan]:
 
 
 @asynccontextmanager
-async def collecting() -> AsyncIterator[FakeCollector]:
-    """A collector that listens meanwhile."""
+async def collecting(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeCollector]:
+    """A collector that listens meanwhile; with TLS, as `localhost`."""
     fake: FakeCollector
     closing = asyncio.Event()
 
@@ -142,9 +143,9 @@ async def collecting() -> AsyncIterator[FakeCollector]:
     runner = aiohttp.web.ServerRunner(aiohttp.web.Server(take))
     await runner.setup()
     try:
-        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
-        fake = FakeCollector(f"http://{host}:{port}")
+        fake = FakeCollector(f"http://{host}:{port}" if tls is None else f"https://localhost:{port}")
         yield fake
     finally:
         closing.set()

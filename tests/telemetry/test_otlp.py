@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 import structlog.testing
@@ -16,6 +17,7 @@ from angarium.telemetry.otlp import collector as module
 from angarium.telemetry.otlp.collector import Collector
 from angarium.telemetry.otlp.tracer import MOST_ASKED, OtlpTracer
 from angarium.telemetry.registry import Family, MetricType, Registry, Snapshot
+from tests.kit.authority import Authority
 from tests.kit.collector import collecting, resources
 from tests.kit.patience import until
 from tests.kit.port import free_port
@@ -145,14 +147,19 @@ def _failed(registry: Registry) -> float:
 ASKED = [(b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
 
 
-def test_callers_cannot_have_more_requests_traced_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_cannot_have_more_requests_and_messages_traced_than_the_limit() -> None:
     now = 1000.0
-    monkeypatch.setattr("angarium.telemetry.otlp.tracer.time.monotonic", lambda: now)
-    tracer = OtlpTracer(collector("http://127.0.0.1:9"), 1.0, passes=False)
-    assert sum(tracer.request(ASKED) is not None for _ in range(3 * MOST_ASKED)) == MOST_ASKED
-    assert tracer.request([]) is not None  # the ratio has no limit
+    tracer = OtlpTracer(collector("http://127.0.0.1:9"), 1.0, passes=False, steady=lambda: now)
+    asked = tracer.request(ASKED)
+    assert asked is not None
+    assert sum(tracer.request(ASKED) is not None for _ in range(3 * MOST_ASKED)) == MOST_ASKED - 1
+    assert sum(tracer.child(asked) is not None for _ in range(3 * MOST_ASKED)) == MOST_ASKED
+    by_chance = tracer.request([])
+    assert by_chance is not None  # the ratio has no limit
+    assert tracer.child(by_chance) is not None
     now += 1
     assert tracer.request(ASKED) is not None
+    assert tracer.child(asked) is not None
 
 
 async def test_the_oldest_spans_are_dropped_and_counted_if_too_many_wait(
@@ -171,3 +178,45 @@ async def test_the_oldest_spans_are_dropped_and_counted_if_too_many_wait(
             pass
     assert [one.name for one in there.spans] == [str(number) for number in range(5, 15)]
     assert registry.value("otlp_spans_dropped_total").value == 5
+
+
+async def test_a_collector_with_a_private_certificate_is_trusted_only_if_the_variable_names_its_authority(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", 4.0)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    authority, registry = Authority(tmp_path), Registry(CATALOGUE)
+    async with collecting(authority.good()) as there:
+        async with collector(there.url, registry) as sending:
+            with structlog.testing.capture_logs() as lines:
+                sending.put(filled())
+                await until(lambda: _failed(registry) == 1)
+            (line,) = lines
+            assert "certificate verify failed" in line["reason"]
+            assert there.asked == 0
+        (tmp_path / "ca.pem").write_text(authority.pem)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "ca.pem"))
+        async with collector(there.url) as sending:
+            tracer = OtlpTracer(sending, 1.0, passes=False)
+            span = tracer.root()
+            assert span is not None
+            tracer.ended(span, "one", SpanKind.INTERNAL, {})
+            sending.put(filled())
+    assert len(there.metrics) == len(there.spans) == 1
+    assert [one["authorization"] for one in there.headers] == ["Bearer secret"] * 2
+
+
+async def test_a_proxy_and_compression_are_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with collecting() as proxy:
+        for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+        async with collector("http://collector.invalid:4318") as sending:
+            sending.put(filled())
+            await until(lambda: bool(proxy.metrics))
+    (headers,) = proxy.headers
+    assert (headers["host"], headers["content-encoding"]) == ("collector.invalid:4318", "gzip")

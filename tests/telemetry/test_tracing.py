@@ -171,7 +171,7 @@ async def test_requests_without_a_callers_trace_are_traced_by_the_ratio(database
         assert all("traceparent" not in headers for headers, _ in heard.requests)
         async with session.get("/api/v1/app/none") as answer:
             assert answer.status == 404
-        missing = "GET /app/{app_id}"
+        missing = "GET /api/v1/app/{app_id}"
         await until(lambda: bool(there.named(missing)))
         (span,) = there.named(missing)
         assert (span.attributes["http.response.status_code"], span.failed) == (404, False)

@@ -140,7 +140,9 @@ class Edge:
 
 def _route_of(scope: Scope) -> str:
     """The template of the path: values of a label must be few."""
-    found = scope.get("route_path") or getattr(scope.get("route"), "path", None)
+    # of a router that another one includes, `route` lacks the prefix, and this has it
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    found = scope.get("route_path") or getattr(included or scope.get("route"), "path", None)
     return found or ("inbox" if scope["path"].startswith(INBOX) else "none")
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from angarium.client.error import ClientError, Unreachable
 from angarium.client.transport import Transport
-from angarium.message_form import check_payload, encode
+from angarium.message_form import check_payload, encode, is_traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,27 @@ class Angarium:
         tags: Sequence[str] = (),
         deliver_at: datetime | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Sent:
         """Send a message to an application, by its id or uid. Returns when it is stored.
 
         `payload` is any value that `json` can serialize, or the exact JSON bytes to deliver. `event_id` is
-        your own id of the event; an application accepts it once. Raises Refused or Unreachable, and
-        ValueError, before anything is sent, if the payload is not a JSON object.
+        your own id of the event; an application accepts it once. `traceparent` is the W3C context of your
+        span; one that is not valid counts as none. Raises Refused or Unreachable, and ValueError, before
+        anything is sent, if the payload is not a JSON object.
         """
         body = message_body(
             event_type, payload, event_id=event_id, channels=channels, tags=tags, deliver_at=deliver_at
         )
         path = f"/app/{quote(application, safe='')}/msg"
-        made = self.call("POST", path, body, query={"with_content": False}, idempotency_key=idempotency_key)
+        made = self.call(
+            "POST",
+            path,
+            body,
+            query={"with_content": False},
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+        )
         if not isinstance(made, dict) or not {"id", "eventType"} <= made.keys():
             raise Unreachable(
                 f"{self._transport.url} does not answer like an Angarium server. Check the URL."
@@ -75,13 +84,22 @@ class Angarium:
         *,
         query: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
         timeout: float | None = None,
     ) -> Any:
         """Any operation of the API, by its path below `/api/v1`. Returns the JSON of the response.
 
         A POST gets an idempotency key unless one is given. Raises Refused or Unreachable.
         """
-        raw = self.raw(method, path, body, query=query, idempotency_key=idempotency_key, timeout=timeout)
+        raw = self.raw(
+            method,
+            path,
+            body,
+            query=query,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+            timeout=timeout,
+        )
         return self._transport.parsed(raw)
 
     def raw(
@@ -92,6 +110,7 @@ class Angarium:
         *,
         query: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
         timeout: float | None = None,
     ) -> bytes:
         """As `call`, but returns the JSON unparsed: parsing would change numbers in payloads (1.0, 1E400)."""
@@ -99,6 +118,8 @@ class Angarium:
         url = f"/api/v1{path}" + (f"?{urlencode(values, doseq=True)}" if values else "")
         data = body if body is None or isinstance(body, bytes) else encode(body)
         headers = {"idempotency-key": idempotency_key or uuid.uuid4().hex} if method == "POST" else {}
+        if traceparent is not None and is_traceparent(traceparent):
+            headers["traceparent"] = traceparent
         return self._transport.raw(method, url, data, headers, timeout)
 
     def each(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:

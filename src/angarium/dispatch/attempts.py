@@ -269,6 +269,7 @@ class AttemptRunner:
         if not log.is_enabled_for(logging.INFO):
             return
         answer = completion.answer
+        traced = {} if attempt.span is None else {"trace_id": attempt.span.trace_id.hex()}
         log.info(
             "delivery.attempted",
             message=ids.text(ids.MESSAGE, completion.message_id),
@@ -279,6 +280,7 @@ class AttemptRunner:
             status=answer.status_code if answer else None,
             error=answer.error_code if answer else None,
             duration_ms=answer.duration_ms if answer else None,
+            **traced,
         )
 
 

@@ -91,7 +91,7 @@ class FanOut:
     async def _slice(self, app_id: UUID) -> bool:
         self._after = app_id
         begun, begun_at = self._clock.steady(), self._clock.now()
-        span = self._tracer.root()
+        span = self._tracer.root() if self._tracer.on else None
         try:
             made = await fan_out.write(self._database, app_id, begun_at)
         except DatabaseFault as error:

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 from angarium.client import Angarium, ClientError, Refused
 from angarium.client.angarium import message_body, payload_bytes
-from angarium.message_form import MAX_BODY, check_fields, is_event_type
+from angarium.message_form import MAX_BODY, check_fields, is_event_type, is_traceparent
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class OutboxRow:
     payload: bytes
     channels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    traceparent: str | None = None
 
 
 class Outbox(Protocol):
@@ -72,12 +73,14 @@ def row(
     channels: Sequence[str] = (),
     tags: Sequence[str] = (),
     *,
+    traceparent: str | None = None,
     max_body: int = MAX_BODY,
 ) -> OutboxRow:
     """A new row. `payload` is a value that `json` serializes as an object, or the JSON text in bytes.
 
     Raises ValueError if the server would refuse the message, so that the error is in your transaction and not
-    after it. `max_body` is the server's limit of a request body, in bytes.
+    after it. `traceparent` is the W3C context of your span; one that is not valid counts as none. `max_body`
+    is the server's limit of a request body, in bytes.
     """
     made = OutboxRow(
         f"outbox-{uuid.uuid4().hex}", application, event_type, b"", _texts(channels), _texts(tags)
@@ -99,7 +102,8 @@ def row(
     body = message_body(event_type, data, event_id=made.id, channels=made.channels, tags=made.tags)
     if len(body) > max_body:
         raise ValueError(f"The request has {len(body)} bytes; at most {max_body} are allowed.")
-    return replace(made, payload=data)
+    context = traceparent if traceparent is not None and is_traceparent(traceparent) else None
+    return replace(made, payload=data, traceparent=context)
 
 
 def _texts(given: Sequence[str]) -> tuple[str, ...]:
@@ -152,6 +156,7 @@ class Forwarder:
                 channels=one.channels,
                 tags=one.tags,
                 idempotency_key=one.id,
+                traceparent=one.traceparent,
             )
         except ValueError as error:  # the row was written without `row`, or by an earlier version
             self._set_aside(one, str(error))

@@ -56,6 +56,7 @@ class OutboxTable:
             Column("payload", LargeBinary, nullable=False),
             Column("channels", Text, nullable=False),
             Column("tags", Text, nullable=False),
+            Column("traceparent", String(64)),
             Column("claimed_until", Float, nullable=False, index=True),
             Column("refused", Boolean, nullable=False),
             Column("error", Text),
@@ -69,9 +70,18 @@ class OutboxTable:
         *,
         channels: Sequence[str] = (),
         tags: Sequence[str] = (),
+        traceparent: str | None = None,
     ) -> Insert:
         """The statement to execute in your transaction. Raises ValueError; see `row`."""
-        made = row(application, event_type, payload, channels, tags, max_body=self._max_body)
+        made = row(
+            application,
+            event_type,
+            payload,
+            channels,
+            tags,
+            traceparent=traceparent,
+            max_body=self._max_body,
+        )
         return insert(self.table).values(
             id=made.id,
             application=made.application,
@@ -79,6 +89,7 @@ class OutboxTable:
             payload=made.payload,
             channels=json.dumps(made.channels),
             tags=json.dumps(made.tags),
+            traceparent=made.traceparent,
             claimed_until=0.0,
             refused=False,
         )
@@ -142,7 +153,13 @@ class SqlAlchemyOutbox:
 
 def _row(one: Any) -> OutboxRow:
     return OutboxRow(
-        one.id, one.application, one.event_type, one.payload, _tuple(one.channels), _tuple(one.tags)
+        one.id,
+        one.application,
+        one.event_type,
+        one.payload,
+        _tuple(one.channels),
+        _tuple(one.tags),
+        one.traceparent,
     )
 
 

@@ -44,8 +44,9 @@ in the log (`otlp.unsent`) and nothing else; requests are made in a thread.
 The exporter also reads some environment variables of OpenTelemetry, which have no `ANGARIUM_` setting:
 `OTEL_EXPORTER_OTLP_CERTIFICATE` (a file with the certificates of CAs, instead of the public
 ones), `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE` and `OTEL_EXPORTER_OTLP_CLIENT_KEY` (files, for mutual TLS),
-and `OTEL_EXPORTER_OTLP_COMPRESSION` (`gzip`). A proxy is taken from `HTTPS_PROXY` or `HTTP_PROXY`, except for
-the hosts in `NO_PROXY`.
+and `OTEL_EXPORTER_OTLP_COMPRESSION` (`gzip`). If `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`
+is set, its certificates count instead of the first. A proxy is taken from `HTTPS_PROXY` or `HTTP_PROXY`,
+except for the hosts in `NO_PROXY`.
 """
 
 

@@ -22,9 +22,13 @@ def add(
     *,
     channels: Sequence[str] = (),
     tags: Sequence[str] = (),
+    traceparent: str | None = None,
     using: str | None = None,
 ) -> None:
-    """Add a message in the current transaction. Raises ValueError if the server would refuse it."""
+    """Add a message in the current transaction. Raises ValueError if the server would refuse it.
+
+    `traceparent` is the W3C context of your span; one that is not valid counts as none.
+    """
     from django.conf import settings
 
     from angarium.message_form import MAX_BODY
@@ -32,7 +36,7 @@ def add(
     from angarium.outbox.forward import row
 
     max_body = getattr(settings, "ANGARIUM_MAX_BODY", MAX_BODY)
-    made = row(application, event_type, payload, channels, tags, max_body=max_body)
+    made = row(application, event_type, payload, channels, tags, traceparent=traceparent, max_body=max_body)
     OutboxMessage.objects.using(using).create(
         id=made.id,
         application=made.application,
@@ -40,4 +44,5 @@ def add(
         payload=made.payload,
         channels=list(made.channels),
         tags=list(made.tags),
+        traceparent=made.traceparent,
     )

@@ -20,6 +20,7 @@ class OutboxMessage(models.Model):
     payload = models.BinaryField()
     channels = models.JSONField(default=list)
     tags = models.JSONField(default=list)
+    traceparent = models.CharField(max_length=64, null=True, blank=True)
     claimed_until = models.FloatField(default=0.0, db_index=True)
     refused = models.BooleanField(default=False)
     error = models.TextField(null=True, blank=True)
@@ -80,4 +81,5 @@ def _row(one: OutboxMessage) -> OutboxRow:
         bytes(one.payload),
         tuple(one.channels),
         tuple(one.tags),
+        one.traceparent,
     )

@@ -40,7 +40,7 @@ BATCH: Final = 512  # spans in a request
 EVERY: Final = 2.0  # seconds that a span waits at most
 TIMEOUT: Final = 10.0  # seconds for a request and its retries
 LAST: Final = 5.0  # seconds for what is left when the process stops
-_LONGEST: Final = 300  # characters of an error
+_LONGEST: Final = 500  # characters of an error
 _LIBRARY: Final = "opentelemetry.exporter"  # the logger of the exporters
 
 
@@ -121,6 +121,8 @@ class Collector:
                 self._send()
             except Exception as error:  # a bug must not end the thread
                 self._call(partial(log.error, "telemetry.failed", exc_info=error))
+        for exporter in (self._span_exporter, self._metric_exporter):
+            exporter.shutdown()  # closes its connections
         self._call(self._ended.set)
 
     def _send(self) -> None:
@@ -168,11 +170,14 @@ class Collector:
 
 
 class _Reason(logging.Handler):
-    """Keeps the last message that the exporters logged, instead of writing each of them."""
+    """Keeps what the exporters log, instead of writing each line.
+
+    An exporter that retries warns with the cause, and gives up with an error that has no cause.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._last = ""
+        self._cause = self._last = ""
 
     def attach(self) -> None:
         library = logging.getLogger(_LIBRARY)
@@ -185,11 +190,16 @@ class _Reason(logging.Handler):
         library.propagate = True
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._last = record.getMessage()[:_LONGEST]
+        message = record.getMessage()[:_LONGEST]
+        if record.levelno >= logging.ERROR:
+            self._last = message
+        else:
+            self._cause = message
 
     def taken(self) -> str:
-        last, self._last = self._last, ""
-        return last or "unknown"
+        reason = self._cause or self._last or "unknown"
+        self._cause = self._last = ""
+        return reason
 
 
 def _resource(role: str) -> Resource:

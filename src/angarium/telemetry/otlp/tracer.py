@@ -1,7 +1,7 @@
 """Decides which requests are traced, and passes ended spans to the collector.
 
-A caller's decision is followed: its sampled requests are traced, at most `MOST_ASKED` a second, and its
-others are not. Requests of callers without a trace are traced by chance.
+A caller's decision is followed: its sampled requests are traced, at most `MOST_ASKED` a second and as many of
+their messages, and its others are not. Requests of callers without a trace are traced by chance.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -24,7 +24,7 @@ from angarium.telemetry.otlp.metric import SCOPE
 
 log = structlog.get_logger(__name__)
 
-MOST_ASKED: Final = 100  # requests a second that are traced because their callers say so
+MOST_ASKED: Final = 100  # requests a second that are traced because their callers say so, and messages
 MOST_LINKS: Final = 128
 _KINDS: Final = {
     SpanKind.INTERNAL: Kind.INTERNAL,
@@ -35,27 +35,36 @@ _KINDS: Final = {
 
 
 class OtlpTracer(Tracer):
-    """`ratio`: of requests without a caller's trace. `passes`: whether receivers get the context."""
+    """`ratio`: of requests without a caller's trace. `passes`: whether receivers get the context. `steady`: a
+    clock for the limits."""
 
     on = True
 
-    def __init__(self, collector: Collector, ratio: float, *, passes: bool) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        ratio: float,
+        *,
+        passes: bool,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.passes = passes
         self._collector = collector
         self._ratio = ratio
         self._chance = random.Random().random  # noqa: S311 (a sample)
-        self._second = 0
-        self._asked = 0
+        self._requests, self._messages = _SecondLimit(steady), _SecondLimit(steady)
 
     def request(self, headers: Iterable[tuple[bytes, bytes]]) -> OpenSpan | None:
         caller = caller_of(headers)
         if caller is None:
             return self.root() if self._chance() < self._ratio else None
-        if not caller.sampled or not self._allowed():
+        if not caller.sampled or not self._requests.taken():
             return None
         return OpenSpan(caller.trace_id, _span_id(), caller.span_id, time.time_ns(), remote=True)
 
     def child(self, parent: OpenSpan) -> OpenSpan | None:
+        if parent.remote and not self._messages.taken():
+            return None  # of a batch, which one request may fill
         return OpenSpan(parent.trace_id, _span_id(), parent.span_id, time.time_ns())
 
     def root(self) -> OpenSpan | None:
@@ -79,12 +88,22 @@ class OtlpTracer(Tracer):
             # telemetry must not fail what it observes
             log.exception("telemetry.failed")
 
-    def _allowed(self) -> bool:
-        second = int(time.monotonic())
+
+class _SecondLimit:
+    """`MOST_ASKED` in each second."""
+
+    def __init__(self, steady: Callable[[], float]) -> None:
+        self._steady = steady
+        self._second = 0
+        self._count = 0
+
+    def taken(self) -> bool:
+        """Count one more. False if there were too many."""
+        second = int(self._steady())
         if second != self._second:
-            self._second, self._asked = second, 0
-        self._asked += 1
-        return self._asked <= MOST_ASKED
+            self._second, self._count = second, 0
+        self._count += 1
+        return self._count <= MOST_ASKED
 
 
 def _readable(

@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                 ("payload", models.BinaryField()),
                 ("channels", models.JSONField(default=list)),
                 ("tags", models.JSONField(default=list)),
+                ("traceparent", models.CharField(blank=True, max_length=64, null=True)),
                 ("claimed_until", models.FloatField(db_index=True, default=0.0)),
                 ("refused", models.BooleanField(default=False)),
                 ("error", models.TextField(blank=True, null=True)),
