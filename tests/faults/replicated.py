@@ -49,7 +49,8 @@ def unprivileged() -> str | None:
 class Node:
     """One PostgreSQL and its directory."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, **settings: str) -> None:
+        self._settings = {**SETTINGS, **settings}
         self.port = free_port()
         self.place = f"127.0.0.1:{self.port}"
         self.data = directory / name
@@ -82,7 +83,7 @@ class Node:
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(self.port)}.items()]
+        options = [f"--{name}={value}" for name, value in {**self._settings, "port": str(self.port)}.items()]
         with self.log.open("ab") as log:
             self._process = await asyncio.to_thread(
                 subprocess.Popen,

@@ -1,28 +1,46 @@
 """A restore to an earlier time, with a base backup and archived WAL, and the four commands that follow it.
 
-ANGARIUM_TEST_CYCLES makes the load larger (`make drill`).
+ANGARIUM_TEST_CYCLES makes the load larger, and does it with pgBackRest, too (`make drill`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 import shutil
 import tempfile
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from angarium.cli.credential import make_token
 from angarium.settings import Settings
 from angarium.store.fault import RAISED
 from angarium.store.migrate import migrate
 from tests.faults.account import Account, message_id, report
-from tests.faults.harness import CYCLES, KEY, ORG, SECRET, Client, Server, client, servers, shared_by
+from tests.faults.harness import (
+    CYCLES,
+    KEY,
+    LONG,
+    ORG,
+    SECRET,
+    Client,
+    Server,
+    client,
+    recorded,
+    servers,
+    shared_by,
+)
 from tests.faults.replicated import DATABASE, Node, own
 from tests.kit.command import run
 from tests.kit.debian import POSTGRESQL_15, ensure
 from tests.kit.patience import until
+from tests.kit.port import free_port
 from tests.kit.receiver import Held, Receiver, Reply
 
 SETTLED = 100 * CYCLES  # messages that are delivered before the time of the restore
@@ -41,14 +59,17 @@ class Archive:
         self.wal = directory / "wal"
         self.first, self.second = Node(directory, "first"), Node(directory, "second")
 
+    @property
+    def archive_command(self) -> str:
+        # renamed once it is complete: a server that is killed meanwhile must leave no part of a file
+        return f"cp %p {self.wal}/%f.part && mv {self.wal}/%f.part {self.wal}/%f"
+
     async def start(self) -> None:
         await asyncio.to_thread(ensure, str(POSTGRESQL_15 / "postgres"))
         self.wal.mkdir()
         own(self.wal)
         await self.first.run("initdb", "-D", self.first.data, "-U", "postgres", "-A", "trust", "--no-sync")
-        # renamed once it is complete: a server that is killed meanwhile must leave no part of a file
-        copy = f"cp %p {self.wal}/%f.part && mv {self.wal}/%f.part {self.wal}/%f"
-        self._configure(self.first, f"archive_mode = on\narchive_command = '{copy}'\n")
+        self._configure(self.first, f"archive_mode = on\narchive_command = '{self.archive_command}'\n")
         await self.first.start()
         await self.first.execute(f"create database {DATABASE}")
         await migrate(self.first.url)
@@ -62,10 +83,16 @@ class Archive:
     async def lose(self) -> None:
         """Archive what there is, then lose the server."""
         last = await self.first.execute("select pg_walfile_name(pg_switch_wal())")
-        await until(lambda: (self.wal / last).exists(), "the last WAL is archived")
+
+        async def archived() -> bool:
+            query = f"select last_archived_wal >= '{last}' from pg_stat_archiver"
+            return bool(await self.first.execute(query))
+
+        await until(archived, "the last WAL is archived")
         self.first.kill()
 
-    async def restore(self, at: str) -> None:
+    async def recover(self, at: str) -> None:
+        """Bring the data directory to the state of a time, or prepare it so that a start does."""
         self._configure(
             self.second,
             f"archive_mode = off\nrestore_command = 'cp {self.wal}/%f %p'\nrecovery_target_time = '{at}'\n"
@@ -73,6 +100,9 @@ class Archive:
         )
         (self.second.data / "recovery.signal").touch()
         own(self.second.data / "recovery.signal")
+
+    async def restore(self, at: str) -> None:
+        await self.recover(at)
         await self.second.start()
 
         async def promoted() -> bool:
@@ -89,6 +119,64 @@ class Archive:
     def _configure(self, node: Node, text: str) -> None:
         with (node.data / "postgresql.auto.conf").open("a") as file:
             file.write(text)
+
+
+class PgBackRest(Archive):
+    """The same with pgBackRest: a repository in a directory, and a restore in place of the lost data, by the
+    settings and commands of docs/restoring.md."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Node(self.directory, "first", unix_socket_directories=str(self.directory))
+        self.second.data = self.first.data
+        self.file = self.directory / "pgbackrest.conf"
+
+    @property
+    def archive_command(self) -> str:
+        return f"pgbackrest --config={self.file} {PUSH}"
+
+    async def start(self) -> None:
+        await asyncio.to_thread(ensure, "pgbackrest")
+        places = {
+            "/var/lib/postgresql/15/main": str(self.first.data),
+            "/var/lib/pgbackrest": str(self.directory / "repository"),
+            "/var/run/postgresql": str(self.directory),
+        }
+        text = CONFIGURATION
+        for documented, place in places.items():
+            text = text.replace(documented, place)
+        more = f"[angarium]\npg1-port={self.first.port}\npg1-user=postgres"
+        for kind in ("lock", "spool"):
+            text += f"{kind}-path={self.directory}/{kind}\n"
+        text = text.replace("[angarium]", more) + "log-level-file=off\n"
+        self.file.write_text(text)
+        own(self.file)
+        await super().start()
+        await self._run(CREATE)
+        await self._run(CHECK)
+
+    async def back_up(self) -> None:
+        await self._run(BACK_UP)
+
+    async def recover(self, at: str) -> None:
+        shutil.rmtree(self.first.data)
+        self.first.data.mkdir(mode=0o700)
+        own(self.first.data)
+        await self._run(RESTORE, at)
+
+    async def _run(self, command: str, at: str = "") -> None:
+        """A command as it is documented, with the file of the settings and another time."""
+        program, *words = shlex.split(command.replace(TIME, at))
+        place = await asyncio.to_thread(ensure, program)
+        await self.first.run(str(place), f"--config={self.file}", *words)
+
+
+PAGE = (Path(__file__).parents[2] / "docs/restoring.md").read_text()
+TIME = "2026-11-29 08:00:00+00"
+(CONFIGURATION,) = re.findall(r"```ini\n(\[angarium\].*?)```", PAGE, re.DOTALL)
+CREATE, CHECK, BACK_UP, RESTORE = re.findall(r"^\$ sudo -u postgres (pgbackrest .*)$", PAGE, re.MULTILINE)
+(PUSH,) = re.findall(r"^archive_command = 'pgbackrest (.*)'$", PAGE, re.MULTILINE)
+ARCHIVES: dict[str, type[Archive]] = {"pg_basebackup": Archive} | ({"pgbackrest": PgBackRest} if LONG else {})
 
 
 async def _restore(url: str, *words: str, code: int = 0) -> str:
@@ -108,17 +196,18 @@ def _came(receiver: Receiver, since: int = 0) -> Counter[tuple[str, str]]:
     return Counter((request.path, message_id(request)) for request in receiver.requests[since:])
 
 
-async def _send(api: Client, count: int) -> set[str]:
+async def _send(api: Client, count: int, *, app: str = "one") -> set[str]:
     before = set(api.accepted)
     for number in range(count):
-        assert await api.send("one", {"n": number}) is not None
+        assert await api.send(app, {"n": number}) is not None
     return api.accepted - before
 
 
+@pytest.mark.parametrize("tool", ARCHIVES)
 async def test_a_restored_database_sends_nothing_that_the_log_proves_and_forgets_no_revocation(
-    directory: Path,
+    directory: Path, tool: str
 ) -> None:
-    archive = Archive()
+    archive = ARCHIVES[tool]()
     revoked = make_token(Settings.model_validate({"jwt_secret": SECRET}), ORG, lifetime=86400.0)
     try:
         await archive.start()
@@ -211,10 +300,52 @@ async def test_a_restored_database_sends_nothing_that_the_log_proves_and_forgets
     finally:
         archive.stop()
     report(
-        "restored to a point in time", CYCLES,
+        f"restored to a point in time, {tool}", CYCLES,
         Account(len(settled | in_flight | later), len(settled | in_flight), len(lost), 0),
         without_reconcile=2 * len(in_flight), recorded=found["recorded"], sent_again=len(lost),
     )  # fmt: skip
+
+
+async def test_begin_says_what_waits_and_with_accept_messages_wait_until_the_release(
+    directory: Path, database_url: str
+) -> None:
+    async with Receiver() as receiver, servers(directory) as started:
+        server = await started.serve(database_url, ANGARIUM_RETRY_SCHEDULE="1h")
+        async with client(server) as api:
+            await api.app("quiet", receiver.url)
+            _, made = await api.call("POST", "/app", {"name": "[b]Co", "uid": "failing"})
+            refusing = f"http://127.0.0.1:{free_port()}"
+            await api.call("POST", "/app/failing/endpoint", {"url": refusing})
+            await _send(api, 1, app="failing")
+            later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+            body = {"eventType": "a.b", "payload": {}, "deliverAt": later}
+            assert (await api.call("POST", "/app/failing/msg", body))[0] == 202
+
+            async def tried() -> bool:
+                return await recorded(database_url) == 1
+
+            await until(tried, "the first attempt has failed")
+        assert await server.terminate() == 0
+        said = await _restore(database_url, "restore", "begin", "--at", later, "--accept", "--yes")
+        assert [line.split() for line in said.splitlines()[:-1]] == [
+            ["application", "uid", "name", "pending", "due", "now", "due", "since"],
+            [made["id"], "failing", "[b]Co", "2", "0", "0"],
+            ["all", "2", "0", "0"],
+        ]
+        assert said.splitlines()[-1] == (
+            "Nothing is sent until `angarium restore release`. Messages are accepted, and wait."
+        )
+
+        server = await started.serve(database_url)
+        async with client(server) as api:
+            (waiting,) = await _send(api, 1, app="quiet")
+            status, health = await _call(server, "GET", "/health")
+            assert status == 200
+            assert json.loads(health)["sending"]["faults"][0]["reason"] == "restoring"
+            assert receiver.requests == []
+            await _restore(database_url, "restore", "release", "--rate", "5", "--yes")
+            await receiver.wait_for(1)
+            assert message_id(receiver.requests[0]) == waiting
 
 
 async def _owed(node: Node, count: int) -> bool:

@@ -24,8 +24,12 @@ PACKAGES: Final = {
     str(FAKETIME): "faketime",
     "systemd-analyze": "systemd",
 }
-ON_DEMAND: Final = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}
-"""What `make image-check` and `make systemd-check` need beside these."""
+ON_DEMAND: Final = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "pgbackrest": "pgbackrest",
+}
+"""What `make image-check`, `make systemd-check` and `make drill` need beside these."""
 SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
 UNPACKED: Final = {

@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from angarium.clock import SystemClock, datetime_at
+from angarium.clock import SystemClock, datetime_at, steady
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import Conflict, CredentialExpired, NotAuthenticated, NotFound
@@ -32,6 +32,7 @@ from angarium.service.product import Products
 from angarium.service.reapply import ExportedRecord, Reapplied, Reapply, export
 from angarium.service.restore import Reconcile, Reconciled, Restore
 from angarium.service.token import Tokens
+from angarium.store import guard as guards
 from angarium.store import installation
 from angarium.store.database import Database
 from angarium.store.guard import Guard
@@ -208,6 +209,37 @@ async def test_a_hold_is_a_new_epoch_and_ends_at_a_pace(database_url: str) -> No
             rows = await connection.fetch("select action, after from angarium.audit order by id")
         assert [row["action"] for row in rows] == ["restore.begun", "restore.released"]
         assert rows[1]["after"] == {"pace": 7}
+    finally:
+        await database.close()
+
+
+async def test_the_pace_ends_once_no_process_has_had_to_wait_for_it_for_a_while(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await Database.connect(database_url, size=1)
+    busy, quiet = Guard(), Guard()
+    ago = "update angarium.installation set paced_at = paced_at - make_interval(secs => $1)"
+    try:
+        restore = Restore(database, SystemClock(), os.urandom)
+        await restore.begin(datetime_at(SystemClock().now()), accepting=False)
+        await restore.release(7)
+
+        async def paces(*guards: Guard) -> list[int | None]:
+            for one in guards:
+                await one._look(database)
+            return [one.pace for one in guards]
+
+        assert await paces(busy, quiet) == [7, 7]
+        monkeypatch.setattr(guards, "steady", lambda: steady() + installation.QUIET + 1)
+        async with database.connection() as connection:
+            await connection.execute(ago, installation.QUIET)
+        busy.limited = True  # a delivery waits in this process, so the other does not end the pace
+        assert await paces(busy, quiet, busy, quiet) == [7, 7, 7, 7]
+        async with database.connection() as connection:
+            await connection.execute(ago, installation.QUIET)
+        await paces(quiet)
+        assert await paces(busy, quiet) == [None, None]
+        assert busy.waiting is None
     finally:
         await database.close()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from angarium.store.restore import PendingCount
 
 SHOWN: Final = 50  # applications
+COUNTS: Final = ("pending", "due now", "due since")
 
 app = typer.Typer()
 
@@ -66,18 +67,20 @@ def begin(
             print(json.dumps(line, ensure_ascii=False))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
+    from rich.table import Column, Table
 
-    table = Table("application", "uid", "name", "pending", "due now", "due since then")
+    # nothing is shortened in a narrow terminal, and an id stays in one line
+    named = Column("application", no_wrap=True), *(Column(one, overflow="fold") for one in ("uid", "name"))
+    table = Table(*named, *(Column(one, justify="right") for one in COUNTS), box=None, pad_edge=False)
     for line in lines[:SHOWN]:
-        table.add_row(*(str(line[key] or "") for key in ("appId", "uid", "name")), *_counts(line))
+        table.add_row(*(escape(line[key] or "") for key in ("appId", "uid", "name")), *_counts(line))
     if len(lines) > SHOWN:
         table.add_row(f"{len(lines) - SHOWN} others", "", "", *_counts(_total(lines[SHOWN:])))
     table.add_row("all", "", "", *_counts(_total(lines)))
     Console().print(table)
-    print(
-        "Nothing is sent until `angarium restore release`. " + ("" if accept else "No messages are accepted.")
-    )
+    accepts = "Messages are accepted, and wait." if accept else "No messages are accepted."
+    print(f"Nothing is sent until `angarium restore release`. {accepts}")
 
 
 @app.command()
