@@ -1,9 +1,8 @@
-"""An owner that was paused sends nothing until it knows that its shards are still its own."""
+"""An owner sends only while its shards are surely its own, and one that stops gives them to others."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 
 import pytest
 
@@ -11,7 +10,8 @@ from angarium.clock import steady
 from angarium.dispatch import ownership
 from angarium.store import shard
 from angarium.store.connection import Connection
-from tests.kit.receiver import Receiver
+from tests.kit.patience import until
+from tests.kit.receiver import Held, Receiver
 from tests.kit.world import World
 
 DELIVERED = 0
@@ -24,7 +24,7 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_query(
     looks, looking = asyncio.Event(), asyncio.Event()
     members = shard.members
 
-    async def held_up(connection: Connection) -> dict[int, datetime | None]:
+    async def held_up(connection: Connection) -> shard.Members:
         looking.set()
         await looks.wait()
         return await members(connection)
@@ -48,3 +48,33 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_query(
             looks.set()
             await world.until_states({DELIVERED: 2})
             assert dispatcher._ownership.sure
+
+
+async def test_a_dispatcher_that_stops_gives_away_every_shard_whose_attempts_have_ended(world: World) -> None:
+    app = await world.application()
+    shards = frozenset(range(shard.SHARDS))
+    hanging = Held()
+    async with Receiver(hanging) as slow, Receiver() as quick, world.dispatching() as leaving:
+        busy = (await world.endpoint(app, slow.url)).shard
+        async with world.intake(leaving.hand_over) as intake:
+            await intake.accept(world.draft(app))
+            await slow.wait_for(1)
+            async with world.dispatching() as staying:
+                await until(lambda: len(staying.owned) == len(leaving.owned) == shard.SHARDS // 2)
+                assert busy in leaving.owned
+                stopping = asyncio.create_task(leaving.retire())
+                await until(lambda: staying.owned == shards - {busy}, "all others are taken")
+                assert leaving.owned == {busy}
+                assert not stopping.done()
+
+                # what the process that stops accepts meanwhile is sent by the other
+                elsewhere = next(one for one in iter(world.new_id, None) if shard.shard_of(one) != busy)
+                await world.endpoint(app, quick.url, id=elsewhere, shard=shard.shard_of(elsewhere))
+                await intake.accept(world.draft(app))
+                await quick.wait_for(1)
+                assert leaving.owned == {busy}
+                hanging.release.set()
+                await stopping
+                await world.until_states({DELIVERED: 3})
+                assert staying.owned == shards
+    assert (len(slow.requests), len(quick.requests)) == (2, 1)

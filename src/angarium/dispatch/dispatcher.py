@@ -207,14 +207,16 @@ class Dispatcher:
         await self._ownership.first_share.wait()
 
     async def retire(self, shutdown: Shutdown | None = None) -> None:
-        """Stop sending, wait for attempts in flight, complete them, and release the shards. What is handed
-        over afterwards goes to other processes. The first call counts; the others wait for it."""
+        """Stop sending, wait for attempts in flight, complete them, and release each shard once none of its
+        attempts is under way. What is handed over afterwards goes to other processes. The first call counts;
+        the others wait for it."""
         if self._retiring is None:
             self._retiring = asyncio.create_task(self._retire(shutdown or Shutdown()), name="retire")
         await asyncio.shield(self._retiring)
 
     async def _retire(self, shutdown: Shutdown) -> None:
         self._stopping = True
+        self._ownership.retire()
         self._ownership.first_share.set()  # a start that is stopped does not wait for it
         patience = self._policy.longest + 5
         await self._attempts.ended(shutdown.within(patience, reserve=FOR_OUTCOMES + FOR_RELEASE))

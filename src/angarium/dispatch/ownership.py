@@ -6,7 +6,7 @@ every second: an owner that is silent, because it hangs or is unreachable, is ev
 pause of the process nothing is sent until a query has succeeded. Dispatchers balance their shares: a new one
 takes free shards, and one with too many releases some, first those with no attempts under way, then others
 once they are drained. The time allowed for draining grows, so that a slow endpoint does not block the
-balance.
+balance. One that is stopped releases each shard as soon as it has no attempts under way.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class Ownership:
         self._owned: set[int] = set()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
+        self._retiring = False
+        self._ending = asyncio.Event()  # no more shards are taken over this connection
         self._heard_at = -store.SILENCE  # when the last query that succeeded was sent, by the steady time
         self.dispatchers = 0  # connected to the database, as last seen
         self.first_share = asyncio.Event()  # a first share was taken, or is not waited for
@@ -111,27 +113,38 @@ class Ownership:
                 await self._pause(_RECONNECT)
                 continue
             self._lost.clear()
+            if not self._retiring:
+                self._ending.clear()
             connection.add_termination_listener(self._on_lost)
             try:
                 await connection.add_listener(store.CHANNEL, self._on_hint)
-                await store.join(connection)
-                await self._hold(connection)
+                if not self._retiring:
+                    await store.join(connection)
+                    await self._hold(connection)
+                if self._retiring:
+                    await self._leave(connection)
             except RAISED as error:
                 log.warning("shards.lost", shards=len(self._owned), error=str(error))
             finally:
                 self._give_up()
                 await self._close(connection)
 
+    def retire(self) -> None:
+        """Take no more shards, and release each as soon as no attempt of it is under way. The lanes start no
+        more attempts."""
+        self._retiring = True
+        self._ending.set()
+
     def stop(self) -> None:
         """Release everything. The caller has drained the lanes."""
         self._stop.set()
-        self._lost.set()
+        self._lose()
 
     async def _hold(self, connection: Connection) -> None:
         patience, haste, before = _PATIENCE, 0, 0
         loop = asyncio.get_running_loop()
         grace_ends = loop.time() + _GRACE
-        while not self._stop.is_set() and not self._lost.is_set():
+        while not self._ending.is_set():
             members = await self._look(connection)
             if members != before:
                 before, haste = members, HASTE
@@ -156,19 +169,28 @@ class Ownership:
             # a shard without an owner sends nothing, so it is taken quickly
             await self._pause(LOOK / 10 if hasty else LOOK)
 
+    async def _leave(self, connection: Connection) -> None:
+        """Release shards as their attempts end. The others no longer count this dispatcher, so they take
+        them."""
+        await store.leave(connection)
+        while not self._lost.is_set():
+            await self._release(connection, [shard for shard in self._owned if not self._lanes.busy(shard)])
+            await self._look(connection)
+            await self._pause(LOOK / 10 if self._owned else LOOK)
+
     async def _look(self, connection: Connection) -> int:
-        """Show that we are alive, and evict silent dispatchers. Returns the number of dispatchers."""
+        """Show that we are alive, and evict silent dispatchers. Returns how many share the shards."""
         asked_at = steady()
         members = await store.members(connection)
-        self.dispatchers = len(members)
-        silent = self._silences.look(members, steady())
+        self.dispatchers = len(members.marks)
+        silent = self._silences.look(members.marks, steady())
         if silent and (evicted := await store.evict(connection, silent)):
             log.warning("shards.evicted", owners=evicted)
             self._events.shards("evicted", evicted)
         was_sure, self._heard_at = self.sure, asked_at
         if not was_sure:
             self._lanes.gained(())
-        return max(1, len(members))
+        return max(1, members.staying)
 
     async def _take(self, connection: Connection, free: list[int], room: int) -> None:
         while free and room > 0:
@@ -184,13 +206,16 @@ class Ownership:
     async def _give(self, connection: Connection, count: int, patience: float) -> bool:
         """Release up to `count` shards. Returns whether any was released."""
         shards = await self._drained(connection, count, patience)
+        await self._release(connection, shards)
+        return bool(shards)
+
+    async def _release(self, connection: Connection, shards: Sequence[int]) -> None:
         self._lanes.lost(shards)
         self._owned.difference_update(shards)
         if shards:
             await store.release(connection, shards)
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
             self._events.shards("given", len(shards))
-        return bool(shards)
 
     async def _drained(self, connection: Connection, count: int, patience: float) -> Sequence[int]:
         """Drain shards. The session must not be silent meanwhile."""
@@ -210,14 +235,20 @@ class Ownership:
         self._lanes.lost(owned)
 
     def _on_lost(self, _: object) -> None:
-        self._lost.set()
+        self._lose()
         self._give_up()
+
+    def _lose(self) -> None:
+        self._lost.set()
+        self._ending.set()
 
     def _on_hint(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
         self._lanes.hinted(read(payload))
 
     async def _pause(self, seconds: float) -> None:
-        event = self._stop if self._lost.is_set() else self._lost
+        event = self._ending
+        if event.is_set():
+            event = self._stop if self._lost.is_set() else self._lost
         try:
             async with asyncio.timeout(seconds):
                 await event.wait()

@@ -6,6 +6,7 @@ All calls of a dispatcher use one dedicated connection, which is open as long as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -23,6 +24,16 @@ TIMEOUT: Final = 8.0  # seconds without a response after which an owner stops se
 SESSION: Final = {"name": "dispatcher"} | GONE
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The sessions of dispatchers. `marks`: by session, what changes with every query of it (None: this role
+    may not see it). They are times of the database's clock, so only compare them for equality. `staying`: how
+    many share the shards."""
+
+    marks: Mapping[int, datetime | None]
+    staying: int
+
+
 def shard_of(endpoint_id: UUID) -> int:
     """The shard of an endpoint's lane, from the random bits at the end of its id."""
     return endpoint_id.int % SHARDS
@@ -33,10 +44,15 @@ async def join(connection: Connection) -> None:
     await queries.shard_join(connection)
 
 
-async def members(connection: Connection) -> dict[int, datetime | None]:
-    """The sessions of all dispatchers, each with a mark that changes with every query of the session (None:
-    this role may not see it). Marks are times of the database's clock, so only compare them for equality."""
-    return {pid: mark async for pid, mark in queries.shard_members(connection)}
+async def leave(connection: Connection) -> None:
+    """From now on this connection takes no shards, so the others' shares are larger."""
+    await queries.shard_leave(connection)
+
+
+async def members(connection: Connection) -> Members:
+    """The sessions of all dispatchers."""
+    rows = [row async for row in queries.shard_members(connection)]
+    return Members({row["pid"]: row["mark"] for row in rows}, sum(not row["leaving"] for row in rows))
 
 
 async def evict(connection: Connection, silent: Mapping[int, datetime]) -> int:

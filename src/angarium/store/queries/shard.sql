@@ -2,6 +2,10 @@
 -- Take the shared lock that every dispatcher holds, by which they are counted.
 select pg_advisory_lock_shared(1097755489, -1);
 
+-- name: shard_leave^
+-- Take the shared lock of dispatchers that stop, beside that of all.
+select pg_advisory_lock_shared(1097755489, -2);
+
 -- part: shard_member
 -- the sessions that hold the shared lock in this database
 locktype = 'advisory' and classid = 1097755489 and objid = 4294967295 and objsubid = 2
@@ -9,8 +13,13 @@ and mode = 'ShareLock' and granted
 and database = (select oid from pg_database where datname = current_database())
 
 -- name: shard_members
--- The dispatchers' sessions, each with a mark that changes with every query.
-select l.pid, a.state_change as mark
+-- The dispatchers' sessions, each with a mark that changes with every query, and whether it leaves.
+select l.pid, a.state_change as mark,
+       exists (
+           select from pg_locks as other
+           where other.locktype = 'advisory' and other.classid = 1097755489 and other.objid = 4294967294
+             and other.objsubid = 2 and other.granted and other.database = l.database and other.pid = l.pid
+       ) as leaving
 from pg_locks l
 left join pg_stat_activity a on a.pid = l.pid
 where
