@@ -74,7 +74,7 @@ def begin(
     named = Column("application", no_wrap=True), *(Column(one, overflow="fold") for one in ("uid", "name"))
     table = Table(*named, *(Column(one, justify="right") for one in COUNTS), box=None, pad_edge=False)
     for line in lines[:SHOWN]:
-        table.add_row(*(escape(line[key] or "") for key in ("appId", "uid", "name")), *_counts(line))
+        table.add_row(*(escape(str(line[key] or "")) for key in ("appId", "uid", "name")), *_counts(line))
     if len(lines) > SHOWN:
         table.add_row(f"{len(lines) - SHOWN} others", "", "", *_counts(_total(lines[SHOWN:])))
     table.add_row("all", "", "", *_counts(_total(lines)))
