@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -37,6 +37,7 @@ class Session:
     closed: bool = False
     terminated: bool = False
     joined: bool = False
+    leaving: bool = False
     stuck: bool = False  # it cannot be closed in good order
     hangs: bool = False  # its owner says nothing more
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +105,11 @@ class Cluster:
         await session.ask()
         session.joined = True
 
-    async def members(self, session: Session) -> dict[int, float | None]:
+    async def leave(self, session: Session) -> None:
+        await session.ask()
+        session.leaving = True
+
+    async def members(self, session: Session) -> shard.Members:
         await asyncio.sleep(self.answers_after)
         await session.ask()
         session.looks.append(self.loop.time())
@@ -115,7 +120,8 @@ class Cluster:
         if session.hangs:
             await session.lost.wait()
             await session.ask()
-        return marks
+        leaving = sum(one.joined and one.leaving for one in self.sessions)
+        return shard.Members(cast(Any, marks), len(marks) - leaving)
 
     async def evict(self, session: Session, silent: Mapping[int, float]) -> int:
         await session.ask()
@@ -215,7 +221,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
         async def work(loop: VirtualLoop) -> None:
             cluster = Cluster(loop)
             monkeypatch.setattr(ownership, "steady", loop.time)
-            for name in ("join", "members", "evict", "take", "release"):
+            for name in ("join", "leave", "members", "evict", "take", "release"):
                 monkeypatch.setattr(shard, name, getattr(cluster, name))
             await test(cluster)
 
@@ -296,6 +302,42 @@ def test_no_dispatcher_takes_more_than_its_share(in_virtual_time: Run) -> None:
             await asyncio.sleep(10 * LOOK)
             assert len(one.lanes.mine) == shard.SHARDS // 2
             assert one.lanes.asked == []
+
+    in_virtual_time(test)
+
+
+def test_one_that_retires_releases_idle_shards_at_once_and_the_others_as_their_attempts_end(
+    in_virtual_time: Run,
+) -> None:
+    async def test(cluster: Cluster) -> None:
+        async with owning(cluster, 0) as one, owning(cluster, 1) as two, owning(cluster, 2) as three:
+            await asyncio.sleep(10 * LOOK)
+            busy = set(sorted(one.lanes.mine)[:3])
+            one.lanes.at_work = busy.copy()
+            one.ownership.retire()
+            await asyncio.sleep(1.2 * LOOK)
+            assert one.lanes.mine == cluster.owned(one.session) == busy
+            assert two.lanes.mine | three.lanes.mine == ALL - busy
+            await asyncio.sleep(20 * LOOK)
+            assert one.lanes.mine == busy, "they are not given away while attempts are under way"
+            assert one.ownership.sure, "nor is it evicted"
+            assert cluster.evicted == []
+            one.lanes.at_work.clear()
+            await asyncio.sleep(1.2 * LOOK)
+            assert two.lanes.mine | three.lanes.mine == ALL
+            assert not one.session.closed, "others can still hand over to it until it is stopped"
+
+    in_virtual_time(test)
+
+
+def test_one_that_retires_without_a_connection_takes_no_shard_again(in_virtual_time: Run) -> None:
+    async def test(cluster: Cluster) -> None:
+        async with owning(cluster) as one:
+            one.ownership.retire()
+            one.session.lose()
+            await asyncio.sleep(10 * LOOK)
+            assert one.lanes.mine == cluster.owned(one.session) == set()
+            assert not any(session.joined for session in cluster.sessions)
 
     in_virtual_time(test)
 
@@ -496,7 +538,7 @@ def test_a_dispatcher_without_a_response_owns_nothing_until_it_reconnects(
         async with owning(cluster) as one:
             one.session.stuck = True
 
-            async def fail(session: Session) -> dict[int, float | None]:
+            async def fail(session: Session) -> shard.Members:
                 if session is one.session:
                     assert one.lanes.mine == ALL
                     raise error
