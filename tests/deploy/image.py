@@ -15,6 +15,7 @@ import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from tests.kit.patience import PATIENCE, until
 from tests.kit.pgbouncer import PgBouncer
 from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
+from tests.release import pinned
 
 STAGES: Final = dockerfile.parse((DEPLOY / "Dockerfile").read_text())
 IMAGE: Final = STAGES[-1]
@@ -72,6 +74,23 @@ def test_the_image_has_no_compiler_no_pip_and_no_embedded_postgresql(image: Root
     size = subprocess.run(("du", "-sm", str(image.place)), capture_output=True, text=True, check=True).stdout
     sys.stderr.write(f"\nsize of the image: {size.split()[0]} MB\n")
     assert int(size.split()[0]) < 300
+
+
+def test_the_bill_of_materials_lists_what_is_installed_and_this_version(image: Root) -> None:
+    bill = json.loads((image.place / "opt/angarium/share/angarium.cdx.json").read_text())
+    listed = {(one["name"].lower(), one["version"]) for one in bill["components"]}
+    packages = next((image.place / "opt/angarium/lib").glob("python*/site-packages"))
+    installed = set()
+    for metadata in packages.glob("*.dist-info/METADATA"):
+        read = HeaderParser().parsestr(metadata.read_text())
+        installed.add((read["Name"].lower(), read["Version"]))
+    assert listed == installed - {("angarium", __version__)}
+    assert len(listed) > 20
+    normal = {(re.sub(r"[-_.]+", "-", name), version) for name, version in listed}
+    assert normal <= pinned(ROOT / "requirements" / "image.lock")
+    assert [one["purl"] for one in bill["components"] if not one["purl"].startswith("pkg:pypi/")] == []
+    subject = bill["metadata"]["component"]
+    assert (subject["type"], subject["name"], subject["version"]) == ("application", "angarium", __version__)
 
 
 def test_every_module_of_the_image_is_compiled(image: Root) -> None:

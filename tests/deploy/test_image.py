@@ -39,6 +39,7 @@ def test_every_file_that_is_copied_is_in_the_context() -> None:
     assert sources == {
         Path("LICENSE"), Path("README.md"), Path("pyproject.toml"), Path("src"),
         Path("requirements/build.lock"), Path("requirements/image.lock"),
+        Path("requirements/release.lock"),
     }  # fmt: skip
     used = {source for source in sources for path in inside if path == source or source in path.parents}
     assert used == sources
@@ -68,6 +69,18 @@ def test_the_image_starts_the_service_without_a_shell_as_a_user_with_a_number() 
     assert IMAGE.environment()["PATH"].startswith("/opt/angarium/bin:")
 
 
+def test_the_bill_of_materials_is_of_the_environment_of_the_image() -> None:
+    (step,) = [one for one in BUILD.instructions if "cyclonedx_py" in one.text]
+    words = step.words()
+    place = "/opt/angarium"
+    assert words[words.index("environment") + 1] == f"{place}/bin/python"
+    assert words[-1] == f"{place}/share/angarium.cdx.json"
+    assert place in next(one for one in IMAGE.instructions if one.name == "COPY").words()
+    assert words[-1] in (ROOT / "docs/deploying.md").read_text()
+    installed = [number for number, one in enumerate(BUILD.instructions) if "pip" in one.text]
+    assert BUILD.instructions.index(step) > max(installed)
+
+
 def test_the_health_check_is_a_command_of_the_program() -> None:
     check = IMAGE.last("HEALTHCHECK")
     kind, program, *arguments = (
@@ -93,7 +106,7 @@ def test_the_labels_name_this_version() -> None:
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
-@pytest.mark.parametrize("lock", ["image", "build", "go"])
+@pytest.mark.parametrize("lock", ["image", "build", "release", "go"])
 def test_a_lock_of_the_image_has_a_hash_for_every_package(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     pins = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]

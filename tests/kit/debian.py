@@ -33,8 +33,7 @@ ON_DEMAND: Final = {
 SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
 UNPACKED: Final = {
-    "prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager",
-    "prometheus-alertmanager": "prometheus-alertmanager",
+    "prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"
 }  # fmt: skip
 """Programs that are unpacked from their packages, which would start a service if they were installed."""
 _UNPACK_TO: Final = Path(sys.prefix) / "debian"
