@@ -235,7 +235,7 @@ async def running(
         if measurement is not None:
             measurement.watch_pools([engine])
             measurement.watch_restore(lambda: (guard.hold is not None, guard.pace))
-            measurement.start(stack, engine, clock, timedelta(seconds=settings.history))
+            measurement.start(stack, engine, clock, timedelta(seconds=settings.history), ring)
         keys = Keys(settings, ring)
         if on_hangup is not None:
             on_hangup(keys.hung_up)

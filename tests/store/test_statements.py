@@ -102,6 +102,7 @@ def test_statements_over_the_endpoints_of_an_application_leave_out_deleted_ones(
         "application_ended",  # stops at the first
         "log_endpoints",  # a log names deleted ones, too
         "delivery_destinations",  # and so does a message
+        "gauge_old_key_endpoints",  # all there are, up to a number, during a rotation
         "gauge_endpoints",  # disabled ones of all applications, up to a number
         # of an application that is erased, with all that it ever had
         "erase_rows_of_endpoints",

@@ -19,10 +19,13 @@ from angarium.core import ids
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.event import REFUSED, Events
 from angarium.core.failure import KINDS
+from angarium.core.keyring import Keyring
 from angarium.core.outage import FIRST
 from angarium.dispatch.transport.resolver import SystemResolver
 from angarium.dispatch.transport.sender import Sender
+from angarium.service.idempotency import Idempotency, KeyClaim
 from angarium.service.product import Products
+from angarium.service.rewrap import Rewrap
 from angarium.service.usage import EVERY, IDLE, UsageFolder
 from angarium.store import fan_out, gauge
 from angarium.store.database import Database
@@ -129,7 +132,12 @@ async def test_listed_applications_have_series_of_their_own_and_all_others_share
 def watch(world: World) -> Callable[[Measurement, bool], DatabaseWatch]:
     def made(measurement: Measurement, leads: bool) -> DatabaseWatch:
         registry, events = measurement.registry, measurement.events
-        return DatabaseWatch(registry, events, world.database, world.clock, lambda: leads, timedelta(days=90))
+        return DatabaseWatch(
+            *(registry, events, world.database, world.clock),
+            lambda: leads,
+            timedelta(days=90),
+            world.keyring,
+        )
 
     return made
 
@@ -183,6 +191,32 @@ async def test_a_count_stops_at_its_limit_and_says_so(
     assert now.get("deliveries_complete") == 0
 
 
+async def test_what_an_older_key_encrypts_is_counted_until_all_is_encrypted_again(
+    world: World, watch: Any
+) -> None:
+    app = await world.application()
+    await world.endpoint(app, "http://127.0.0.1:9/", headers={"X-Shop": "1"})
+    await world.endpoint(app, "http://127.0.0.1:9/2")
+    keys = Idempotency(world.database, world.clock, os.urandom, world.keyring)
+    claim = await keys.begin(os.urandom(32))
+    assert isinstance(claim, KeyClaim)
+    await keys.finish(claim, 201, b"{}", (app.org_id, "customer"))
+    measurement = Measurement("all")
+
+    async def counted() -> list[float | None]:
+        await watch(measurement, True).refresh()
+        now = shown(measurement)
+        return [now.get("old_key_values", kind=kind) for kind in ("endpoint", "response")]
+
+    assert await counted() == [0, 0]
+    world.keyring.replace(Keyring([b"n" * 32, b"k" * 32]))
+    assert await counted() == [2, 1]
+    await world.endpoint(app, "http://127.0.0.1:9/new")
+    assert await counted() == [2, 1]
+    await Rewrap(world.database, os.urandom, world.keyring).rewrap()
+    assert await counted() == [0, 0]
+
+
 async def test_what_cannot_be_read_is_missing_and_a_read_only_database_is_told(
     database_url: str, world: World, watch: Any
 ) -> None:
@@ -199,6 +233,7 @@ async def test_what_cannot_be_read_is_missing_and_a_read_only_database_is_told(
             *(measurement.registry, measurement.events, replaced, world.clock),
             lambda: True,
             timedelta(days=90),
+            world.keyring,
         )
         await read_only.refresh()
         assert shown(measurement).get("db_writable") == 0
@@ -270,7 +305,7 @@ async def test_gauges_of_parts_are_read_at_the_scrape(world: World) -> None:
 async def test_what_runs_beside_is_measured_until_the_process_stops(world: World) -> None:
     measurement = Measurement("all")
     async with AsyncExitStack() as stack:
-        measurement.start(stack, world.database, world.clock, timedelta(days=90))
+        measurement.start(stack, world.database, world.clock, timedelta(days=90), world.keyring)
         await until(lambda: shown(measurement).get("db_writable") == 1)
         await until(lambda: (shown(measurement).get("loop_lag_seconds_count") or 0) >= 1)
     assert not [

@@ -77,6 +77,16 @@ class Keyring:
                 "it was changed or moved from another row."
             ) from None
 
+    @property
+    def current(self) -> bytes:
+        """The id of the current key, with which each value that it encrypts begins."""
+        return self._current
+
+    @property
+    def rotating(self) -> bool:
+        """Whether there are older keys beside the current one."""
+        return len(self._ciphers) > 1
+
     def is_current(self, sealed: bytes) -> bool:
         """Whether the value is encrypted with the current key. If not, encrypt it again."""
         return sealed[:_ID_BYTES] == self._current

@@ -85,6 +85,15 @@ async def endpoints(connection: Connection) -> dict[str, int]:
     return {"failing": row["failing"], "disabled": row["disabled"]}
 
 
+async def old_keys(connection: Connection, key: bytes) -> dict[str, int]:
+    """How many values another key than this one encrypts, at most `COUNTED` of a kind. Those of an endpoint
+    count as one."""
+    return {
+        "endpoint": await queries.gauge_old_key_endpoints(connection, key=key, most=COUNTED),
+        "response": await queries.gauge_old_key_responses(connection, key=key, most=COUNTED),
+    }
+
+
 async def quotas(connection: Connection, now: datetime) -> dict[str, int]:
     """How many applications have reached each limit in the month, at most `COUNTED`."""
     rows = queries.gauge_quotas(connection, month=month_of(now), most=COUNTED)

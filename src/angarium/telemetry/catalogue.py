@@ -208,6 +208,13 @@ SECTIONS: Final = {
         ),
         _gauge("database_bytes", "Size of the database.", across=Across.MAX),
         _gauge(
+            "old_key_values",
+            "Endpoints and stored responses that an older key of ANGARIUM_SECRET_KEY encrypts, at most "
+            "100,000. kind: endpoint or response. 0 with a single key.",
+            "kind",
+            across=Across.MAX,
+        ),
+        _gauge(
             "restore_held",
             "1 while a restored database is held, so that nothing is sent; otherwise 0.",
             across=Across.MAX,

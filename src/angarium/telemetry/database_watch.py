@@ -15,6 +15,7 @@ from typing import Final
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
 from angarium.core.event import Events
+from angarium.core.keyring import Keyring
 from angarium.core.quota import Reached
 from angarium.store import gauge
 from angarium.store.connection import Connection
@@ -42,6 +43,7 @@ class DatabaseWatch:
         clock: Clock,
         leads: Callable[[], bool],
         history: timedelta,
+        keyring: Keyring,
     ) -> None:
         self._registry = registry
         self._events = events
@@ -49,12 +51,14 @@ class DatabaseWatch:
         self._clock = clock
         self._leads = leads
         self._history = history
+        self._keyring = keyring
         self._looks: dict[tuple[str, ...], Look] = {
             ("oldest_due_seconds",): self._oldest,
             ("deliveries", "deliveries_complete", "fan_out_messages"): self._queue,
             ("tasks_running", "task_oldest_seconds"): self._tasks,
             ("endpoints",): self._endpoints,
             ("quota_reached_applications",): self._quotas,
+            ("old_key_values",): self._old_keys,
             ("partitions", "partition_ahead_seconds", "retention_lag_seconds"): self._days,
             ("database_bytes", "database_xid_age"): self._server,
         }
@@ -124,6 +128,13 @@ class DatabaseWatch:
     async def _endpoints(self, connection: Connection) -> None:
         for state, count in (await gauge.endpoints(connection)).items():
             self._registry.value("endpoints", state).set(count)
+
+    async def _old_keys(self, connection: Connection) -> None:
+        """Reads all endpoints, so only during a rotation."""
+        ring = self._keyring
+        found = await gauge.old_keys(connection, ring.current) if ring.rotating else {}
+        for kind in ("endpoint", "response"):
+            self._registry.value("old_key_values", kind).set(found.get(kind, 0))
 
     async def _quotas(self, connection: Connection) -> None:
         found = await gauge.quotas(connection, datetime_at(self._clock.now()))

@@ -19,6 +19,7 @@ from angarium.telemetry.sink import Sink
 
 if TYPE_CHECKING:
     from angarium.clock import Clock
+    from angarium.core.keyring import Keyring
     from angarium.dispatch.dispatcher_state import DispatcherState
     from angarium.store.database import Database
 
@@ -51,11 +52,13 @@ class Measurement:
         self._leads = leads
         self.registry.before_snapshot(gauges.dispatch_gauges(self.registry, state, FAULTS))
 
-    def start(self, stack: AsyncExitStack, database: Database, clock: Clock, history: timedelta) -> None:
+    def start(
+        self, stack: AsyncExitStack, database: Database, clock: Clock, history: timedelta, keyring: Keyring
+    ) -> None:
         """Start measuring what needs a task. The stack ends it."""
         from angarium.telemetry.database_watch import DatabaseWatch
 
-        watch = DatabaseWatch(self.registry, self.events, database, clock, self._leads, history)
+        watch = DatabaseWatch(self.registry, self.events, database, clock, self._leads, history, keyring)
         for work in (watch.run(), gauges.measure_loop(self.registry)):
             task = asyncio.create_task(work, name="telemetry")
             stack.callback(task.cancel)

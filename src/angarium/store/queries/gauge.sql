@@ -28,6 +28,20 @@ cross join (
 ) as retry
 cross join (select count(*) as messages from (select from section.fan_out limit :most) as found) as fan_out;
 
+-- name: gauge_old_key_endpoints$
+-- Endpoints with sealed values that another key than this one encrypts, at most a number.
+select count(*)::integer from (
+    select from section.endpoint
+    where substring(keys for length(:key::bytea)) <> :key or substring(headers for length(:key::bytea)) <> :key
+    limit :most
+) as endpoint;
+
+-- name: gauge_old_key_responses$
+-- The same of stored responses.
+select count(*)::integer from (
+    select from control.idempotency where substring(body for length(:key::bytea)) <> :key limit :most
+) as response;
+
 -- name: gauge_tasks^
 -- Running background tasks, at most a number, and when the oldest was created.
 select count(*)::integer as running, min(created_at) as oldest
