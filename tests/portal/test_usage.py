@@ -71,6 +71,8 @@ async def test_a_customer_reads_use_limits_and_what_they_mean_in_words(
 async def test_earlier_months_are_listed_newest_first(stand: Stand) -> None:
     await stand.native("POST", "//event-type", {"name": "order.filled", "description": ""})
     await stand.endpoint("http://127.0.0.1:9/hook")
+    other = (await stand.native("POST", "//app", {"name": "Other"}))["id"]
+    await stand.native("POST", f"//app/{other}/msg", {"eventType": "order.filled", "payload": {}})
     await use(stand, 2)
     await stand.native("GET", "//usage")  # adds up
     clock = stand.world.clock
@@ -78,6 +80,7 @@ async def test_earlier_months_are_listed_newest_first(stand: Stand) -> None:
     first = month_of(datetime_at(clock.now()))
     await clock.advance_to(next_month(first).timestamp() + 60)
     await use(stand, 1)
+    await stand.native("GET", "//usage")
     async with visiting(stand) as visitor:
         page = words(await visitor.get("/usage"))
     assert f"This month: {month_text(next_month(first))}" in page
