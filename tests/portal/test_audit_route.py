@@ -46,6 +46,7 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
 ADMIN_FORMS: list[tuple[str, str, dict[str, str]]] = [
     ("/admin/dead-letters", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}", **YES}),
     ("/admin/view", "portal.viewed", {"application": "{app_id}"}),
+    ("/admin/quota/{app_id}", "application.quota.changed", {"messages_hard": "5"}),
     ("/admin/logout", "session.ended", {}),
 ]
 ELSEWHERE = {

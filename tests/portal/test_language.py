@@ -60,6 +60,7 @@ FORMS: Final[Mapping[str, Mapping[str, str]]] = {
     "/play/{inbox}": {"status": "x", "delay": "x", "failures": "x"},
     "/play/{inbox}/clear": {},
     "//admin/dead-letters": {},
+    "//admin/quota/{application}": {"messages_hard": "x"},
 }
 
 

@@ -122,7 +122,7 @@ async def test_an_operator_sees_and_sets_the_limits_of_an_application(operator: 
     place = f"/quota/{stand.app_id}"
     page = await operator.get(place)
     assert "Usage and limits of Customer" in page
-    assert "Default: unlimited." in page
+    assert "Default: no limit." in page
     form = {"messages_soft": " 80,000 ", "messages_hard": "100000", "endpoints_hard": "Unlimited"}
     answer = await operator.post(place, form)
     assert answer.headers["location"] == f"/admin{place}?done=saved"
@@ -141,10 +141,10 @@ async def test_an_operator_sees_and_sets_the_limits_of_an_application(operator: 
 @pytest.mark.parametrize(
     ("form", "fault"),
     [
-        ({"messages_hard": "many"}, "Enter a whole number or unlimited."),
-        ({"messages_hard": "-1"}, "Enter a whole number or unlimited."),
-        ({"messages_hard": "1.5"}, "Enter a whole number or unlimited."),
-        ({"messages_hard": "9" * 30}, "Enter a whole number or unlimited."),
+        ({"messages_hard": "many"}, "Enter a whole number or unlimited ."),
+        ({"messages_hard": "-1"}, "Enter a whole number or unlimited ."),
+        ({"messages_hard": "1.5"}, "Enter a whole number or unlimited ."),
+        ({"messages_hard": "9" * 30}, "Enter a whole number or unlimited ."),
         ({"messages_soft": "3", "messages_hard": "2"}, "Must be at most the hard limit, 2; it is 3."),
         ({"endpoints_hard": "1000001"}, "Must be a number from 0 to 1,000,000"),
     ],
@@ -155,7 +155,7 @@ async def test_what_is_no_limit_is_named_at_its_field_and_nothing_changes(
     answer = await operator.post(f"/quota/{operator.stand.app_id}", form, status=422)
     (name,) = re.findall(r'id="(\w+)-fault"', answer.text)
     assert name == next(iter(form))
-    assert fault in unescape(answer.text)
+    assert fault in words(answer.text)
     assert f'value="{form[name]}"' in answer.text
     assert (await operator.stand.native("GET", "/quota"))["own"] == {}
 

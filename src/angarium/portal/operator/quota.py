@@ -45,7 +45,8 @@ async def save(visit: OperatorVisit, form: Form) -> Response:
     """Sets the limits of an application. An empty field is the default again."""
     application = await _application(visit)
     given = {name: form.text(name)[:MAX_LIMIT].replace(",", "").lower() for name in NAMES}
-    faults = {name: str(t("quota.fault")) for name, text in given.items() if text and not _is_limit(text)}
+    words = t("quota.fault", unlimited=UNLIMITED)
+    faults: dict[str, str] = {name: words for name, text in given.items() if text and not _is_limit(text)}
     if not faults:
         changes = {name: _limit(text) for name, text in given.items() if text}
         try:
