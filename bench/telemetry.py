@@ -1,11 +1,11 @@
 """Measures what metrics and traces cost: alone, and a server under full load with and without them.
 
-    python -m bench.telemetry --rounds 3 --seconds 5
+    python -m bench.telemetry --rounds 10 --seconds 2
 
 Alone: the CPU time to count a recorded delivery, to write the page and to end a span; the best of several
-rounds counts. Under load: each round measures a server without, then with metrics (scraped every two
-seconds), then with traces. Only the ratios within a round are compared, because other work on the machine
-changes the figures from one round to the next. `--rounds 0` measures alone only.
+rounds counts. Under load: four servers wait, and each round loads them in turn: one without, one with metrics
+(scraped every two seconds), and two with traces. Only the ratios within a round are compared, because other
+work on the machine changes the figures from one round to the next. `--rounds 0` measures alone only.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,9 +37,9 @@ from angarium.telemetry.measurement import Measurement
 from angarium.telemetry.otlp.collector import Collector
 from angarium.telemetry.otlp.tracer import OtlpTracer
 from bench.cost import SERVER, Cost, spent
-from bench.rate import SINGLE, brief, warm_up
+from bench.rate import SINGLE, warm_up
 from bench.receiver import Receiver, receiver
-from bench.service import Installation, installation, serving
+from bench.service import installation, serving
 from bench.table import Table, number
 from tests.kit.port import free_port
 
@@ -47,6 +47,7 @@ BATCHES: Final = (1, 20, 200, 1000)
 DELIVERIES: Final = 20_000
 ROUNDS: Final = 10
 OFF: Final = "neither"
+Measure = Callable[[float], Awaitable[Cost]]
 
 
 def attempted() -> Attempted:
@@ -117,39 +118,47 @@ async def scraping(port: int | None) -> AsyncIterator[None]:
             await task
 
 
-async def loaded(
-    place: Installation, to: Receiver, url: str, seconds: float, settings: dict[str, Any]
-) -> Cost:
-    """A server with these settings under full load. Its receiver is at `url`."""
+@asynccontextmanager
+async def prepared(directory: Path, to: Receiver, settings: dict[str, Any]) -> AsyncIterator[Measure]:
+    """A server with these settings on a database of its own. Yields what measures it for some seconds."""
     port = settings.get("ANGARIUM_OPS_LISTEN", "").rpartition(":")[2]
-    async with serving(place, **settings) as service, scraping(int(port) if port else None):
-        load = SINGLE.load(service.url, await service.targets(url), service.token)
-        await warm_up(SINGLE, load, to, brief(seconds))
-        return await spent(SINGLE, load, to, service, seconds)
+    async with (
+        installation(directory) as place,
+        serving(place, **settings) as service,
+        scraping(int(port) if port else None),
+    ):
+        load = SINGLE.load(service.url, await service.targets(to.url), service.token)
+        await warm_up(SINGLE, load, to, 3.0)
+        yield lambda seconds: spent(SINGLE, load, to, service, seconds)
 
 
 async def compared(rounds: int, seconds: float) -> Table:
     costs: dict[str, list[Cost]] = defaultdict(list)
-    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
-        aside = Path(name) / "collector"
-        aside.mkdir()
-        async with (
-            receiver(Path(name)) as to,
-            receiver(aside) as collector,  # it takes what it gets, at almost no cost
-            installation(Path(name)) as place,
-        ):
-            variants: dict[str, dict[str, Any]] = {
-                OFF: {},
-                "metrics": {"ANGARIUM_OPS_LISTEN": f"127.0.0.1:{free_port()}"},
-                "traces of 1 %": {"ANGARIUM_OTLP_ENDPOINT": collector.url, "ANGARIUM_TRACE_RATIO": "0.01"},
-                "traces of all": {"ANGARIUM_OTLP_ENDPOINT": collector.url, "ANGARIUM_TRACE_RATIO": "1"},
-            }
-            for _ in range(rounds):
-                for variant, settings in variants.items():
-                    costs[variant].append(await loaded(place, to, to.url, seconds, settings))
+    async with AsyncExitStack() as stack:
+        base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="angarium-bench-")))
+        for name in ("aside", "0", "1", "2", "3"):
+            (base / name).mkdir()
+        to = await stack.enter_async_context(receiver(base))
+        collector = await stack.enter_async_context(receiver(base / "aside"))  # it costs almost nothing
+        variants: dict[str, dict[str, Any]] = {
+            OFF: {},
+            "metrics": {"ANGARIUM_OPS_LISTEN": f"127.0.0.1:{free_port()}"},
+            "metrics, traces of 1 %": {
+                "ANGARIUM_OTLP_ENDPOINT": collector.url,
+                "ANGARIUM_TRACE_RATIO": "0.01",
+            },
+            "metrics, traces of all": {"ANGARIUM_OTLP_ENDPOINT": collector.url, "ANGARIUM_TRACE_RATIO": "1"},
+        }
+        measures = {
+            variant: await stack.enter_async_context(prepared(base / str(number), to, settings))
+            for number, (variant, settings) in enumerate(variants.items())
+        }
+        for _ in range(rounds):
+            for variant, measure in measures.items():
+                costs[variant].append(await measure(seconds))
     table = Table(
-        f"A server under full load for {seconds:g} s, medians of {rounds} rounds",
-        ("with", "CPU µs a delivery", "of it without", "lowest", "highest", "deliveries/s, of it without"),
+        f"A server under full load, medians of {rounds} rounds of {seconds:g} s",
+        ("with", "CPU µs a delivery", "times", "lowest", "highest", "deliveries/s"),
     )
     for variant, found in costs.items():
         cpu = [one.cpu[SERVER] for one in found]
@@ -166,8 +175,8 @@ async def compared(rounds: int, seconds: float) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
     alone()
     if options.rounds:

@@ -27,7 +27,7 @@ from tests.kit import many
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.task import finish_tasks
-from tests.kit.traced import Traced
+from tests.kit.traced import Traced, Untouched
 from tests.kit.world import World
 
 DELIVERED: Final = 0
@@ -43,7 +43,7 @@ async def crowd(world: World, app: Application, url: str, count: int = CROWD, *,
 @pytest.mark.parametrize("fifo", [False, True])
 async def test_a_large_message_arrives_once_at_each_endpoint(world: World, fifo: bool) -> None:
     app = await world.application()
-    async with Receiver() as receiver, world.dispatching() as dispatcher:
+    async with Receiver() as receiver, world.dispatching(tracer=Untouched()) as dispatcher:
         await crowd(world, app, receiver.url, fifo=fifo)
         async with world.intake(dispatcher.hand_over, dispatcher.fan_out) as intake:
             await intake.accept(world.draft(app, b'{"n": 1}'))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from angarium.core.trace import OpenSpan, SpanKind, Tracer
 
@@ -56,16 +57,23 @@ class Traced(Tracer):
 
 
 class Untouched(Tracer):
-    """Tracing that is off: no part may ask it for anything."""
+    """Tracing that is off: no part may ask it for anything. `asked`: what was, if the error is caught."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def _refuse(self, what: str) -> NoReturn:
+        self.asked.append(what)
+        raise AssertionError(what)
 
     def request(self, headers: object) -> OpenSpan | None:
-        raise AssertionError("asked for the span of a request")
+        self._refuse("the span of a request")
 
     def child(self, parent: OpenSpan) -> OpenSpan | None:
-        raise AssertionError("asked for a part of a span")
+        self._refuse("a part of a span")
 
     def root(self) -> OpenSpan | None:
-        raise AssertionError("asked for a span")
+        self._refuse("a span")
 
     def ended(self, *values: object, **more: object) -> None:
-        raise AssertionError("told of the end of a span")
+        self._refuse("the end of a span")

@@ -43,6 +43,16 @@ async def test_a_retry_has_the_same_key_and_waits_for_retry_after() -> None:
     assert None not in keys
 
 
+async def test_a_trace_context_is_sent_only_if_it_is_valid() -> None:
+    valid = f"00-{'a' * 32}-{'b' * 16}-01"
+    async with Receiver() as server:
+        server.default = Reply(202, SENT)
+        with Angarium(server.url.rstrip("/"), "token") as client:
+            for value in (valid, None, "", valid.upper(), valid + "\n", valid + "\r\nx: y", "é"):
+                await asyncio.to_thread(client.send, "app", "a.b", {}, traceparent=value)
+    assert [request.header("traceparent") for request in server.requests] == [valid] + [None] * 6
+
+
 async def test_a_refused_request_is_an_error_with_the_reason_and_not_retried(served: Served) -> None:
     client = served.client
     with pytest.raises(Refused) as refused:

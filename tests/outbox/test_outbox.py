@@ -18,6 +18,7 @@ from angarium.outbox.sqlalchemy import OutboxTable
 from tests.kit.patience import PATIENCE
 from tests.outbox.conftest import Served, forward
 
+SPAN = f"00-{'1' * 32}-{'2' * 16}-01"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
@@ -94,11 +95,14 @@ async def test_an_outbox_in_django_is_sent_once_despite_a_kill(served: Served, t
         "call_command('makemigrations', '--check', verbosity=0)\n"
         "call_command('migrate', verbosity=0)\n"
         "from angarium.outbox import django as outbox\n"
+        "from angarium.outbox.django.models import DjangoOutbox\n"
         "with transaction.atomic():\n"
         "    for n in range(5): outbox.add('customer-1', 'order.filled', {'n': n}, tags=['t'])\n"
         "try:\n"
         "    with transaction.atomic():\n"
-        "        outbox.add('customer-1', 'order.filled', {}); raise KeyError\n"
+        f"        outbox.add('customer-1', 'order.filled', {{}}, traceparent='{SPAN}')\n"
+        f"        assert [one.traceparent for one in DjangoOutbox().claim(9, 1)] == [None] * 5 + ['{SPAN}']\n"
+        "        raise KeyError\n"
         "except KeyError: pass\n"
     )
     command = [sys.executable, "-c", fill, path]

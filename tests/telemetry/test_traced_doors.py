@@ -291,9 +291,10 @@ async def test_messages_of_a_product_are_linked_and_keep_its_form(
 
 
 async def test_nothing_is_asked_of_tracing_that_is_off(database: Database) -> None:
+    off = Untouched()
     async with (
         Receiver() as receiver,
-        standing(database, standard("50ms"), clock=SystemClock(), tracer=Untouched()) as stand,
+        standing(database, standard("50ms"), clock=SystemClock(), tracer=off) as stand,
         serving(stand.app) as url,
         httpx.AsyncClient(base_url=f"{url}/api/v1/app/{stand.app_id}", headers=asking(1)) as client,
     ):
@@ -304,10 +305,12 @@ async def test_nothing_is_asked_of_tracing_that_is_off(database: Database) -> No
             ("/msg", MESSAGE, {}),
             ("/msg", MESSAGE, {"origin": "https://x.example"}),
             ("/msg/batch", {"messages": [MESSAGE]}, {}),
+            ("/msg", MESSAGE, {}),  # now that the token is known, at once
         ):
             answer = await client.post(path, json=body, headers=way)
             assert answer.status_code == 202, answer.text
-        await stand.world.until_states({0: 3})
-        assert len(receiver.requests) == 4
+        await stand.world.until_states({0: 4})
+        assert len(receiver.requests) == 5
         rows = await stand.world.fetch("select trace from message")
-        assert [row["trace"] for row in rows] == [None] * 3
+        assert [row["trace"] for row in rows] == [None] * 4
+    assert off.asked == []
