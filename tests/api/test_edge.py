@@ -27,8 +27,11 @@ from svix.api import (
 
 from angarium.api.app import create_app
 from angarium.api.edge import Edge
+from angarium.api.route import API_PATH
+from angarium.core.event import Events
 from angarium.core.inbox import PATH as INBOX
 from angarium.core.nouns import MAX_TEXT
+from angarium.portal import app as portal
 from tests.api.conftest import Api, Backend
 from tests.api.house import House, bearer
 from tests.api.operation import NATIVE, ORG
@@ -384,3 +387,28 @@ async def test_a_description_has_a_maximum_length(api: Api) -> None:
     await api.patch(at, {"description": body["description"]}, status=422)
     await api.call("PUT", at, body, status=422)
     await api.patch(at, {"metadata": {"a": "b"}})
+
+
+class Labels(Events):
+    """The routes that are counted."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self.seen.append((method, route))
+
+
+async def test_each_request_is_counted_under_the_whole_path_of_its_route(backend: Backend) -> None:
+    labels = Labels()
+    app = create_app(backend.services, sandbox=True, pages=portal.routes(), events=labels)
+    every = list(operations(app))
+    documented = {f"{API_PATH}{path}" for path in ("/app", "/app/{app_id}/msg", "/app/{app_id}/endpoint")}
+    assert documented < {path for _method, path in every}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for method, path in every:
+            called = re.sub(r"{[^}]*}", "x-1", path.replace("{rest:path}", "x-1/x-2/x-3/x-4/x-5"))
+            await client.request(method, called)
+            assert labels.seen.pop() == (method, path)
+        await client.get("/x-1")
+        assert labels.seen.pop() == ("GET", "none")

@@ -38,6 +38,8 @@ async def test_it_serves_stops_with_its_postgresql_and_goes_on_with_the_same_dat
         second.kill()
     async with dev(directory) as third:
         assert await found(third, "/api/v1/app/one", headers)
+        third.process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(third.process.wait(), PATIENCE) == 0
     for name, text in kept.items():
         assert (directory / name).read_text() == text
         assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600, "closed to others"

@@ -199,7 +199,7 @@ async def test_ctrl_c_ends_it_at_once_though_the_server_lets_it_wait(
     await api.post(f"/app/{app}/listener", {"name": "test"}, status=200)
     joined = backend.services.listener._waiting._waiting
     async with serving(backend.app) as url:
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             await until(lambda: joined.total() == 0)
             async with listening(url, api.token, "--forward-to", "http://127.0.0.1:9/") as process:
                 await until(lambda: joined.total() == 1)

@@ -17,6 +17,7 @@ import aiohttp
 import aiohttp.web
 import asyncpg
 import psutil
+import pytest
 
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
@@ -86,10 +87,11 @@ def token() -> str:
     return done.stdout.strip()
 
 
-async def test_it_serves_and_stops_cleanly_on_sigterm(database_url: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_and_stops_in_order_on_a_signal(database_url: str, number: signal.Signals) -> None:
     async with serve(database_url) as (process, url):
         await healthy(url)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert await asyncio.to_thread(process.wait, PATIENCE) == 0
 
 

@@ -46,15 +46,22 @@ async def end(process: Process) -> None:
     await asyncio.wait_for(process.wait(), PATIENCE)
 
 
-async def angarium(*arguments: str, stderr: int | None = PIPE, **variables: str) -> Process:
-    """The command line, started; settings only from `variables`."""
+async def angarium(
+    *arguments: str,
+    stdin: int = DEVNULL,
+    stderr: int | None = PIPE,
+    new_session: bool = False,
+    **variables: str,
+) -> Process:
+    """The command line, started; settings only from `variables`. `new_session`: it gets a process group."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "angarium.cli.main", *arguments),
         env=kept | {"ANGARIUM_LOG_LEVEL": "warning", "ANGARIUM_OPS_LISTEN": ""} | variables,
-        stdin=DEVNULL,
+        stdin=stdin,
         stdout=PIPE,
         stderr=stderr,
+        start_new_session=new_session,
     )
 
 

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Sequence
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from angarium import __version__
 from angarium.api import dialects, errors, public_page
 from angarium.api.edge import METHODS, Edge, safe_headers
 from angarium.api.fast_path import FastPath, FastRoute
-from angarium.api.native import PREFIX, message
-from angarium.api.native import router as native
+from angarium.api.native import ROUTES, message
+from angarium.api.route import API_PATH
 from angarium.core.event import NO_EVENTS, Events
 from angarium.core.trace import NO_TRACER, Tracer
 from angarium.service.services import Services
@@ -56,14 +56,14 @@ def create_app(
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
     app.state.frame_ancestors = tuple(frame_ancestors)
     app.state.stopping = stopping or asyncio.Event()
-    app.router.routes.extend(native.routes)
+    app.router.routes.extend(ROUTES)
     dialects.install(app, services, sandbox=sandbox)
-    public_page.install(app, f"{PREFIX}/openapi.json", egress)
+    public_page.install(app, f"{API_PATH}/openapi.json", egress)
     app.router.routes.extend(pages)
     errors.install(app)
-    fast_route = FastRoute(app, f"{PREFIX}/app/", message.HANDLERS)
+    fast_route = FastRoute(app, f"{API_PATH}/app/", message.HANDLERS)
     headers = safe_headers(base_url)
-    fast_path = FastPath(services, PREFIX, body_limit, headers, events, tracer)
+    fast_path = FastPath(services, API_PATH, body_limit, headers, events, tracer)
 
     def methods(scope: Scope) -> list[str]:
         return [
@@ -72,4 +72,5 @@ def create_app(
             if any(one.matches({**scope, "method": method})[0] is Match.FULL for one in app.router.routes)
         ]
 
-    return Edge(fast_route, body_limit, fast_path, headers, methods, events, tracer)
+    paths = {one.endpoint: one.path for one in app.router.routes if type(one) is Route}
+    return Edge(fast_route, body_limit, fast_path, headers, methods, paths, events, tracer)

@@ -9,7 +9,7 @@ It is one plain ASGI class, because every layer costs time on the intake route.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
@@ -51,7 +51,8 @@ class Edge:
     """Wraps the application.
 
     `body_limit` in bytes. `fast_path`: a server may offer it requests first. `headers` are added to every
-    response. `methods` says which methods the path of a scope has.
+    response. `methods` says which methods the path of a scope has. `pages`: the paths of the handlers of
+    plain routes, which are not in the scope.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Edge:
         fast_path: FastPath,
         headers: Headers,
         methods: Callable[[Scope], list[str]],
+        pages: Mapping[Any, str],
         events: Events = NO_EVENTS,
         tracer: Tracer = NO_TRACER,
     ) -> None:
@@ -72,6 +74,7 @@ class Edge:
         self._body_limit = body_limit
         self._headers = headers
         self._methods = methods
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,9 +121,16 @@ class Edge:
             if isinstance(upload.fault, Overloaded):
                 self._events.turned_away("bodies", 1)
             if status:
-                self._events.answered(_route_of(scope), _method_of(scope), status, steady() - begun)
+                self._events.answered(self._route_of(scope), _method_of(scope), status, steady() - begun)
             if span is not None:
-                answered(self._tracer, span, _route_of(scope), _method_of(scope), status)
+                answered(self._tracer, span, self._route_of(scope), _method_of(scope), status)
+
+    def _route_of(self, scope: Scope) -> str:
+        """The template of the path: values of a label must be few."""
+        if (route := scope.get("route")) is not None:
+            path: str = route.path
+            return path
+        return scope.get("route_path") or self._pages.get(scope.get("endpoint"), "none")
 
     def _allowed(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers | None:
         """The headers of a response to OPTIONS; None if the path has no methods."""
@@ -136,14 +146,6 @@ class Edge:
         if (asked := headers.get(b"access-control-request-headers")) is not None:
             allowed.append((b"access-control-allow-headers", asked))
         return allowed
-
-
-def _route_of(scope: Scope) -> str:
-    """The template of the path: values of a label must be few."""
-    # of a router that another one includes, `route` lacks the prefix, and this has it
-    included = scope.get("fastapi", {}).get("effective_route_context")
-    found = scope.get("route_path") or getattr(included or scope.get("route"), "path", None)
-    return found or ("inbox" if scope["path"].startswith(INBOX) else "none")
 
 
 def _method_of(scope: Scope) -> str:

@@ -22,6 +22,8 @@ from angarium.api.query import QueryRoute
 from angarium.core.errors import Invalid
 from angarium.service.idempotency import StoredAnswer
 
+API_PATH: Final = "/api/v1"
+"""The path of the native API. The routers have it, so that a route knows its whole path (metrics, traces)."""
 HEADER: Final = b"idempotency-key"
 
 

@@ -6,11 +6,14 @@ Errors go to standard error. Only a bug of the command itself shows a traceback.
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 import typer
 
@@ -33,6 +36,7 @@ class Exit(IntEnum):
     USAGE = 2, "wrong usage; nothing was done"
     UNREACHABLE = 3, "the server does not respond"
     INTERRUPTED = 130, "interrupted with Ctrl-C"
+    TERMINATED = 143, "ended with SIGTERM, as by a service manager"
 
 
 USAGE_ERROR: Final = cast(type[Exception], typer.BadParameter.__bases__[0])
@@ -68,12 +72,17 @@ def note(text: str) -> None:
 def guarded(run: Callable[[], Any], *, as_json: bool) -> int:
     """Runs a command; reports the errors that users can do something about. Returns the exit code."""
     try:
-        code = run()
+        with _ending_on_sigterm():
+            code = run()
         return code if isinstance(code, int) else Exit.DONE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
     except Exception as error:
         if type(error).__name__ == _HELP:
             print(str(error), end="")  # empty if rich has printed the help
             return Exit.USAGE
+        if isinstance(error.__context__, KeyboardInterrupt):  # at a question: an Abort, as if answered no
+            return Exit.INTERRUPTED
         failure = _failure(error)
         if failure is None:
             raise
@@ -83,6 +92,25 @@ def guarded(run: Callable[[], Any], *, as_json: bool) -> int:
     else:
         note("\n          ".join([f"angarium: {failure.detail}", *failure.advice.splitlines()]))
     return failure.exit
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command by an exception, as Ctrl-C does, so that it cleans up. The second one ends it
+    at once."""
+
+    def terminate(number: int, _: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(Exit.TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _failure(error: Exception) -> Failure | None:

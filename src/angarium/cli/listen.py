@@ -104,8 +104,8 @@ def listen(
         timer.daemon = True
         timer.start()
     run.forward()
-    if run.signal == signal.SIGINT:
-        raise typer.Exit(Exit.INTERRUPTED)
+    if run.signal is not None:
+        raise typer.Exit(Exit.INTERRUPTED if run.signal == signal.SIGINT else Exit.TERMINATED)
     if run.failed or (count is not None and run.done < count):
         raise typer.Exit(Exit.FAILED)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
@@ -60,7 +58,6 @@ def play(
 
     $ angarium play --subscribe --status 503 --failure-rate 20
     """
-    stop = threading.Event()
     answer = {"status": status, "delay": delay, "failures": failure_rate}
     with contextlib.ExitStack() as leaving:
         inbox_id = inbox or _make(server, "inbox", {}, None if keep else leaving)
@@ -69,8 +66,7 @@ def play(
             wanted = {"url": found["url"], "description": "angarium play", "eventTypes": events}
             _make(server, "endpoint", _given(wanted), leaving)
         server.show(found, f"{found['url']}  ({found['id']})")
-        leaving.callback(_stopping(stop))
-        seen, good = _stream(server, found["id"], stop, count, within)
+        seen, good = _stream(server, found["id"], count, within)
     if not good or (count is not None and seen < count):
         raise typer.Exit(Exit.FAILED)
 
@@ -94,30 +90,10 @@ def _delete(server: Remote, path: str, ref: str) -> None:
         note(f"angarium: {ref} could not be deleted: {error}")
 
 
-def _stopping(stop: threading.Event) -> Any:
-    """Makes Ctrl-C end the stream, so that the cleanup runs; returns a function that undoes this."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
-
-    def restore() -> None:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-    return restore
-
-
-def _stream(
-    server: Remote,
-    inbox: str,
-    stop: threading.Event,
-    count: int | None,
-    within: float | None,
-) -> tuple[int, bool]:
+def _stream(server: Remote, inbox: str, count: int | None, within: float | None) -> tuple[int, bool]:
     """Shows requests until `count` or the end; returns their number and whether none failed verification."""
     seen, good = 0, True
-    for request in _requests(server, inbox, stop, within):
+    for request in _requests(server, inbox, within):
         seen += 1
         good = good and request["verified"] is not False
         server.show(request, _words(request))
@@ -126,24 +102,22 @@ def _stream(
     return seen, good
 
 
-def _requests(
-    server: Remote, inbox: str, stop: threading.Event, within: float | None
-) -> Iterator[dict[str, Any]]:
+def _requests(server: Remote, inbox: str, within: float | None) -> Iterator[dict[str, Any]]:
     deadline = None if within is None else time.monotonic() + within
     cursor, away = None, False
-    while not stop.is_set() and (deadline is None or time.monotonic() < deadline):
+    while deadline is None or time.monotonic() < deadline:
         try:
             page = server.call("GET", "/app/{app}/inbox/{}/request", inbox, after=cursor)
         except Unreachable as error:
             if not away:
                 note(f"angarium: {error}; trying again")
             away = True
-            stop.wait(POLL)
+            time.sleep(POLL)
             continue
         cursor, away = page["iterator"], False
         yield from page["data"]
         if page["done"]:
-            stop.wait(POLL)
+            time.sleep(POLL)
 
 
 def _words(request: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Dialects: the management APIs of products, each a module that makes a router for a product.
+"""Dialects: the management APIs of products, each a module that makes a router for a product and a base path.
 
 Which products are served, where and how is in their profiles; a dialect is a shape. Routes of the sandbox
 make messages as the real product would, and are never there in production.
@@ -31,7 +31,7 @@ def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
         if management.dialect not in _SHAPES:
             continue
         try:
-            routers = [_router(f"{__name__}.{management.dialect}", product)]
+            make = [_maker(management.dialect)]
         except ModuleNotFoundError as error:
             if error.name not in ("graphql", "strawberry"):
                 raise
@@ -39,15 +39,15 @@ def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
                 f'the API of {product.name} is GraphQL, which needs: pip install "angarium[graphql]"'
             ) from error
         if sandbox and product.profile.scenarios:
-            routers.append(_router(f"{__name__}.sandbox", product))
+            make.append(_maker("sandbox"))
         for base_path in management.base_paths:
             other = taken.setdefault((management.dialect, base_path), product.name)
             if other != product.name:
                 raise SettingsError(f"{other} and {product.name} are both served at {base_path or '/'}")
-            for router in routers:
-                app.include_router(router, prefix=base_path)
+            for router in make:
+                app.router.routes.extend(router(product, base_path).routes)
 
 
-def _router(module: str, product: Product) -> APIRouter:
-    make: Callable[[Product], APIRouter] = import_module(module).router
-    return make(product)
+def _maker(dialect: str) -> Callable[[Product, str], APIRouter]:
+    found: Callable[[Product, str], APIRouter] = import_module(f"{__name__}.{dialect}").router
+    return found

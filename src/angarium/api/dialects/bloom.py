@@ -124,9 +124,9 @@ _SCHEMA: Final = _Schema(
 )
 
 
-def router(product: Product) -> APIRouter:
+def router(product: Product, base_path: str) -> APIRouter:
     """The query at the base path itself."""
-    routes = APIRouter(route_class=Route)
+    routes = APIRouter(prefix=base_path, route_class=Route)
 
     async def query(request: Request) -> Response:
         key = await key_of(request, product)

@@ -39,10 +39,10 @@ _CHANGEABLE: Final = frozenset(["url", "events", "description", "is_active"])
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def router(product: Product) -> APIRouter:
+def router(product: Product, base_path: str) -> APIRouter:
     """The routes of a product of this shape."""
     routes = _Routes(product)
-    made = APIRouter(route_class=Route, include_in_schema=False)
+    made = APIRouter(prefix=base_path, route_class=Route, include_in_schema=False)
     one = "/webhooks/{webhook_id}"
     paged = ("limit", "order", "cursor")
     for method, path, endpoint, *query in (

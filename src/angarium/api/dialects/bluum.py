@@ -42,10 +42,10 @@ _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Route = answering(form.error_answer)
 
 
-def router(product: Product) -> APIRouter:
+def router(product: Product, base_path: str) -> APIRouter:
     """The routes, below one of the product's base paths."""
     webhooks = _Webhooks(product)
-    made = APIRouter(prefix="/webhooks", route_class=Route, include_in_schema=False)
+    made = APIRouter(prefix=f"{base_path}/webhooks", route_class=Route, include_in_schema=False)
     for method, path, call, *query in (
         ("GET", "/event-types", webhooks.event_types),  # before the routes of one webhook
         ("POST", "", webhooks.create),

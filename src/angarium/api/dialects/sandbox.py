@@ -23,11 +23,11 @@ from angarium.core.profile_scenario import Scenario
 from angarium.service.sandbox import play
 
 
-def router(product: Product, entropy: Callable[[int], bytes] = os.urandom) -> APIRouter:
+def router(product: Product, base_path: str, entropy: Callable[[int], bytes] = os.urandom) -> APIRouter:
     """One route for each scenario of the product."""
     dialect = import_module(f"angarium.api.dialects.{product.profile.management.dialect}")
     route_class: type[QueryRoute] = getattr(dialect, "Route", QueryRoute)
-    made = APIRouter(route_class=route_class, include_in_schema=False)
+    made = APIRouter(prefix=base_path, route_class=route_class, include_in_schema=False)
     for scenario in product.profile.scenarios:
         made.add_api_route(
             scenario.path, _route(product, scenario, entropy), methods=[scenario.method], response_model=None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from angarium.api.native import (
     application,
@@ -28,7 +28,6 @@ from angarium.api.native import (
     replay,
 )
 
-PREFIX: Final = "/api/v1"
 MODULES: Final = (
     message,
     attempt,
@@ -50,7 +49,4 @@ MODULES: Final = (
     organization,
     health,
 )
-# built once: FastAPI prepares the routes of a router again for each application that includes it
-router: Final = APIRouter(prefix=PREFIX)
-for _module in MODULES:
-    router.include_router(_module.router)
+ROUTES: Final[list[BaseRoute]] = [route for module in MODULES for route in module.router.routes]

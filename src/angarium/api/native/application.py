@@ -26,14 +26,14 @@ from angarium.api.field import (
 )
 from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
 from angarium.api.query import QueryFlag
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.errors import FieldError, Invalid
 from angarium.core.nouns import Application
 from angarium.service.application import ApplicationDraft
 from angarium.store.application import ApplicationFilter
 
-router = APIRouter(route_class=WireRoute, tags=["Application"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Application"])
 
 
 class ThrottledWire(Wire):

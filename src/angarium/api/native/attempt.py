@@ -35,7 +35,7 @@ from angarium.api.listing import (
     read_window,
 )
 from angarium.api.native.message import HIDDEN, MessageOut, MessageRef, message_as
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import ATTEMPT_STATUSES
@@ -44,7 +44,7 @@ from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.message import Filter
 
-router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Message Attempt"])
 
 AttemptPaging = Annotated[Paging[UUID], paged(ids.ATTEMPT)]
 AttemptRef = Annotated[str, Path(alias="attempt_id", description="Id of the attempt.", examples=[ATTEMPT])]

@@ -12,13 +12,13 @@ from angarium.api.auth import OrgCaller, ServicesOf
 from angarium.api.field import APPLICATION, ENDPOINT, NOW, ApplicationId, Time, says, wire_time
 from angarium.api.listing import Page, Paging, page, paged
 from angarium.api.query import QueryMoment
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.audit import ActorKind
 from angarium.service.audit import PREFIX
 from angarium.store.audit import Record
 
-router = APIRouter(route_class=WireRoute, tags=["Audit"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Audit"])
 
 RECORD: Final = f"{PREFIX}0ERndamqNyk3haXpUQDyjOZPphZ"
 Application = Annotated[

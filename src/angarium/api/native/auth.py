@@ -29,7 +29,7 @@ from angarium.api.field import (
     wire_time,
 )
 from angarium.api.native.application import ApplicationIn
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid, NotFound
@@ -41,7 +41,7 @@ from angarium.service.token import OrganizationTokens, id_of
 from angarium.store.api_key import ApiKey
 from angarium.store.token import OrganizationToken
 
-router = APIRouter(route_class=WireRoute, tags=["Authentication"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Authentication"])
 
 API_KEY: Final = f"{PREFIX}0ERndamqNyk3haXpUQDyjOZPpha"
 SessionId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9@_-]{1,64}$")]

@@ -13,7 +13,7 @@ from angarium.api.answer import Out
 from angarium.api.auth import AppOf, ServicesOf, requires
 from angarium.api.body import Wire
 from angarium.api.field import CreatedAt, UpdatedAt, says, wire_time
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.alert import ALL_KINDS, AlertKind
 from angarium.core.claims import Capability
@@ -21,7 +21,7 @@ from angarium.core.contact import Contact, ContactDraft, ContactStatus
 from angarium.core.email import MAX_EMAIL
 from angarium.core.errors import NotFound
 
-router = APIRouter(route_class=WireRoute, tags=["Contact"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Contact"])
 
 CONTACT: Final = f"{ids.CONTACT}0ERndamqNyk3haXpUQDyjOZPphZ"
 _MANAGE: Final = requires(Capability.MANAGE_ENDPOINT)

@@ -31,7 +31,7 @@ from angarium.api.native.message import (
     message_id,
     payload_of,
 )
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.failure import title_of
@@ -41,7 +41,7 @@ from angarium.service.attempt import EXPANDED, looking_like, status_of
 from angarium.service.overview import WaitEstimates
 from angarium.store.delivery import DeliveryMessage, Destination
 
-router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Message Attempt"])
 
 StatusNumber = Annotated[
     Literal[0, 1, 2, 3, 4],

@@ -35,7 +35,7 @@ from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
 from angarium.api.native import endpoint_secret
 from angarium.api.native.application import ThrottledWire
 from angarium.api.query import QueryMoment
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
@@ -43,7 +43,7 @@ from angarium.core.nouns import Endpoint
 from angarium.service.endpoint_field import EndpointDraft
 from angarium.store.delivery import Destination
 
-router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Endpoint"])
 MANAGE = requires(Capability.MANAGE_ENDPOINT)
 
 EndpointDescription = Annotated[

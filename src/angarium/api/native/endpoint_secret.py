@@ -12,13 +12,13 @@ from angarium.api.answer import NOT_STORED, Out, Reply
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, OrgAppOf, ServicesOf, requires
 from angarium.api.body import Wire
 from angarium.api.field import Url, says
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.signature import public_form
 from angarium.service.endpoint_field import DEFAULT_GRACE, MAX_GRACE, in_force, pending, shown
 
-router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Endpoint"])
 
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (an example)
 NEW_SECRET: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105

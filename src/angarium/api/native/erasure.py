@@ -7,9 +7,9 @@ from fastapi import APIRouter
 from angarium.api.auth import AppRef, OrgAppOf, OrgCaller, ServicesOf
 from angarium.api.native.message import MessageRef
 from angarium.api.native.replay import TaskOut, task_out
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 
-router = APIRouter(route_class=WireRoute)
+router = APIRouter(prefix=API_PATH, route_class=WireRoute)
 
 
 @router.post(

@@ -24,13 +24,13 @@ from angarium.api.field import (
 )
 from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged_by
 from angarium.api.query import QueryFlag
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core.errors import NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
 from angarium.service.event_type import EventTypeDraft
 
-router = APIRouter(route_class=WireRoute, tags=["Event Type"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Event Type"])
 
 NamePath = Annotated[
     str, Path(alias="event_type_name", description="Name of the event type.", examples=["order.filled"])

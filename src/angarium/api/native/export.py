@@ -11,10 +11,10 @@ from angarium.api.answer import Out
 from angarium.api.auth import OrgAppOf, ServicesOf
 from angarium.api.body import Wire
 from angarium.api.field import MESSAGE, says
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.service.export import ExportKind
 
-router = APIRouter(route_class=WireRoute, tags=["Application"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Application"])
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 Message = Annotated[

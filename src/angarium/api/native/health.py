@@ -10,12 +10,12 @@ from msgspec import UNSET, UnsetType
 from angarium.api.answer import Out, Reply
 from angarium.api.auth import ServicesOf
 from angarium.api.field import NOW, RARE, Time, says, wire_time
-from angarium.api.route import PublicRoute
+from angarium.api.route import API_PATH, PublicRoute
 from angarium.clock import datetime_at
 from angarium.store.our_fault import FaultRow
 from angarium.store.replica import ReplicaState
 
-router = APIRouter(route_class=PublicRoute, tags=["Health"])
+router = APIRouter(prefix=API_PATH, route_class=PublicRoute, tags=["Health"])
 
 Status = Annotated[Literal["ok", "error"], says("Whether it works.", "ok")]
 

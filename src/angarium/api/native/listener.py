@@ -30,14 +30,14 @@ from angarium.api.field import (
 )
 from angarium.api.native.endpoint_secret import SECRET
 from angarium.api.query import QueryNumber
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.signature import public_form
 from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, FetchedDelivery, Report
 
-router = APIRouter(route_class=WireRoute, tags=["Listener"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Listener"])
 
 MAX_ANSWER: Final = 16 * 1024
 RECEIPT: Final = "WyIwMWEyMWNhNS1iYjIzLTc3NGItYjQyZi0xYjY2NTZmNWU4MjIiLDEsMCwxLG51bGwsMC4wLGZhbHNlXQ"

@@ -33,14 +33,14 @@ from angarium.api.listing import Limit
 from angarium.api.native.delivery import NEXT_ATTEMPT, OUR_FAULT, OurFaultOut, Waiting, our_fault_out
 from angarium.api.native.replay import MAY_SEND, TaskOut, task_out
 from angarium.api.query import QueryMoment, QueryNumber
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.service.log import LogLine
 from angarium.service.overview import DeliveryKey, WaitEstimates
 
-router = APIRouter(route_class=WireRoute, tags=["Log"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Log"])
 _FIELDS: Final = {"event_type": "eventType", "http_class": "httpClass", "error_kind": "error"}
 TaskRef = Annotated[str, Path(description="Id of the background task.", examples=[TASK])]
 

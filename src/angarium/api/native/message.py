@@ -37,7 +37,7 @@ from angarium.api.listing import Page, Paging, described, page, paged, read_filt
 from angarium.api.native.application import ApplicationIn
 from angarium.api.native.message_in import BatchIn, MessageIn, draft_of, read_batch, read_item, read_message
 from angarium.api.query import Parameters
-from angarium.api.route import DirectRoute, WireRoute, described_by, key_of
+from angarium.api.route import API_PATH, DirectRoute, WireRoute, described_by, key_of
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import AngariumError, Invalid, MessageLimitReached, NotFound
@@ -46,7 +46,7 @@ from angarium.core.patterns import is_event_type
 from angarium.service.intake import Accepted, Draft
 from angarium.service.services import Services
 
-router = APIRouter(route_class=WireRoute, tags=["Message"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Message"])
 
 MAX_BATCH: Final = 1000
 HIDDEN: Final = msgspec.Raw(b"{}")

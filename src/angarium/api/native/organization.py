@@ -11,9 +11,9 @@ from angarium.api.answer import Out
 from angarium.api.auth import OrgCaller, ServicesOf
 from angarium.api.body import Wire
 from angarium.api.field import says
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 
-router = APIRouter(route_class=WireRoute, tags=["Organization"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Organization"])
 
 Profile = Annotated[str, says("Name of its profile. An organization without one has `standard`.", "standard")]
 

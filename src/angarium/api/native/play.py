@@ -17,7 +17,7 @@ from angarium.api.auth import AppOf, ServicesOf, requires
 from angarium.api.body import Wire
 from angarium.api.field import INBOX, MESSAGE, NOW, Time, says, wire_time
 from angarium.api.query import QueryNumber
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.claims import Capability
@@ -25,7 +25,7 @@ from angarium.core.errors import Invalid, NotFound
 from angarium.core.inbox import InboxAnswer, InboxRequest, PlayInbox
 from angarium.service.services import Services
 
-router = APIRouter(route_class=WireRoute, tags=["Play"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Play"])
 
 MAX_REQUESTS = 20
 _MANAGE = [requires(Capability.MANAGE_ENDPOINT)]

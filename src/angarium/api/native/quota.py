@@ -16,14 +16,14 @@ from angarium.api.auth import AppOf, AppRef, OrgCaller, ServicesOf
 from angarium.api.body import Wire
 from angarium.api.field import APPLICATION, ApplicationId, ApplicationName, Time, says, wire_time
 from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged_by
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.quota import MOST, MOST_ENDPOINTS, NAMES, month_of, next_month, read, write
 from angarium.service.quota import QuotaState
 from angarium.service.usage import month_text
 from angarium.store.usage import ERASED, MonthUse
 
-router = APIRouter(route_class=WireRoute, tags=["Quota"])
+router = APIRouter(prefix=API_PATH, route_class=WireRoute, tags=["Quota"])
 
 _FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from angarium.api.field import NOW, RARE, TASK, EventTypeName, Moment, Time, say
 from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
 from angarium.api.native.message import MessageOut, MessageRef, message_out
 from angarium.api.query import QueryMoment
-from angarium.api.route import WireRoute
+from angarium.api.route import API_PATH, WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.error_text import TASK_TEXTS
@@ -27,7 +27,7 @@ from angarium.service.intake import Draft
 from angarium.service.services import Services
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
-router = APIRouter(route_class=WireRoute)
+router = APIRouter(prefix=API_PATH, route_class=WireRoute)
 
 PING = "svix.ping"  # the name that SDKs and portals send
 TaskRef = Annotated[str, Path(alias="task_id", description="Id of the background task.", examples=[TASK])]
