@@ -59,7 +59,9 @@ def test_migrate_brings_a_database_up_and_a_second_time_has_nothing_to_do(empty_
 
 def test_a_database_that_does_not_answer_is_told_in_words() -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
-    assert "cannot connect to the database" in refusal("migrate", ANGARIUM_DATABASE_URL=url)
+    done = run("migrate", ANGARIUM_DATABASE_URL=url)
+    words = "angarium: cannot connect to the database: 127.0.0.1:1: Connection refused"
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, words)
 
 
 def test_a_token_for_an_organization_lasts_ten_years() -> None:

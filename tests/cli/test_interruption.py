@@ -22,7 +22,7 @@ from tests.api.serving import serving
 from tests.kit.commands import commands, options
 from tests.kit.patience import PATIENCE, until
 from tests.kit.process import runs
-from tests.kit.server import angarium
+from tests.kit.server import angarium, started
 
 __all__ = ["api", "backend", "client", "new_organization"]
 
@@ -104,13 +104,8 @@ async def ended(api: Api, backend: Backend, name: str, number: signal.Signals) -
 async def test_ctrl_c_at_a_question_is_no_answer() -> None:
     controller, terminal = pty.openpty()
     try:
-        process = await angarium(
-            *("endpoint", "delete", "one"),
-            stdin=terminal,
-            ANGARIUM_URL="http://127.0.0.1:9",
-            ANGARIUM_TOKEN="t",
-            ANGARIUM_APP="one",
-        )
+        place = {"ANGARIUM_URL": "http://127.0.0.1:9", "ANGARIUM_TOKEN": "t", "ANGARIUM_APP": "one"}
+        process = await started(("endpoint", "delete", "one"), place, stdin=terminal)
         assert process.stderr is not None
         async with asyncio.timeout(PATIENCE):
             await process.stderr.readuntil(b"Continue?")
@@ -129,7 +124,7 @@ async def test_ctrl_c_ends_the_demo_with_its_server(tmp_path: Path) -> None:
     def left(file: str = "") -> list[Path]:
         return list(tmp_path.glob(f"angarium-demo-*{file}"))
 
-    process = await angarium("demo", new_session=True, TMPDIR=str(tmp_path))
+    process = await started(("demo",), {"TMPDIR": str(tmp_path)}, start_new_session=True)
     try:
         await until(lambda: left("/postgres/postmaster.pid"), "it has started")
         children = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,22 +46,18 @@ async def end(process: Process) -> None:
     await asyncio.wait_for(process.wait(), PATIENCE)
 
 
-async def angarium(
-    *arguments: str,
-    stdin: int = DEVNULL,
-    stderr: int | None = PIPE,
-    new_session: bool = False,
-    **variables: str,
-) -> Process:
-    """The command line, started; settings only from `variables`. `new_session`: it gets a process group."""
+async def angarium(*arguments: str, stderr: int | None = PIPE, **variables: str) -> Process:
+    """The command line, started; settings only from `variables`."""
+    return await started(arguments, variables, stderr=stderr)
+
+
+async def started(arguments: Sequence[str], variables: Mapping[str, str], **options: Any) -> Process:
+    """The same, with options for its process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "angarium.cli.main", *arguments),
-        env=kept | {"ANGARIUM_LOG_LEVEL": "warning", "ANGARIUM_OPS_LISTEN": ""} | variables,
-        stdin=stdin,
-        stdout=PIPE,
-        stderr=stderr,
-        start_new_session=new_session,
+        env=kept | {"ANGARIUM_LOG_LEVEL": "warning", "ANGARIUM_OPS_LISTEN": ""} | dict(variables),
+        **({"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE} | options),
     )
 
 

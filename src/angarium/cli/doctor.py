@@ -183,7 +183,8 @@ class Way:
         except ssl.SSLError as error:
             return Finding("tls", "fail", f"TLS fails: {error.reason or error}. TLS 1.2 or 1.3 is required.")
         except OSError as error:
-            return Finding("tls", "fail", f"Cannot connect to {self._target.origin}: {error}.")
+            words = error.strerror or str(error)
+            return Finding("tls", "fail", f"Cannot connect to {self._target.origin}: {words}.")
         days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86400
         if days < SOON:
             words = f"The certificate expires in {max(0, int(days))} days. Make sure that it is renewed."

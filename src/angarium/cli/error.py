@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn, cast
 
 import typer
 
-from angarium.core.errors import AngariumError
+from angarium.core.errors import AngariumError, StoreReason, StoreUnavailable
 
 
 class Exit(IntEnum):
@@ -34,7 +34,7 @@ class Exit(IntEnum):
     DONE = 0, "done"
     FAILED = 1, "refused or failed; the command's section says what else it means"
     USAGE = 2, "wrong usage; nothing was done"
-    UNREACHABLE = 3, "the server does not respond"
+    UNREACHABLE = 3, "the server does not respond, or its database to a command that uses it"
     INTERRUPTED = 130, "interrupted with Ctrl-C"
     TERMINATED = 143, "ended with SIGTERM, as by a service manager"
 
@@ -50,6 +50,7 @@ _ADVICE: Final = {
     503: "Try again later.",
 }
 _ELSEWHERE: Final = "The response is not Angarium's. Check the URL (--url or ANGARIUM_URL)."
+_DATABASE: Final = "Check ANGARIUM_DATABASE_URL, and that PostgreSQL is running."
 _INSTALL: Final = 'pip install "angarium[server]"'
 _BROKEN: Final = "Try again. The server's log has the cause."
 
@@ -62,6 +63,14 @@ class Failure:
     detail: str
     advice: str = ""
     exit: Exit = Exit.FAILED
+
+
+class Reported(Exception):
+    """An error of a command, with what to do about it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
 
 
 def note(text: str) -> None:
@@ -116,6 +125,8 @@ def _ending_on_sigterm() -> Iterator[None]:
 def _failure(error: Exception) -> Failure | None:
     from angarium.client.error import ClientError, Refused, Unreachable
 
+    if isinstance(error, Reported):
+        return error.failure
     if isinstance(error, Unreachable):
         advice = "Check the URL (--url or ANGARIUM_URL), and that the server is running."
         return Failure("unreachable", str(error), advice, Exit.UNREACHABLE)
@@ -124,6 +135,8 @@ def _failure(error: Exception) -> Failure | None:
         return Failure(error.code, str(error), advice if error.from_server else _ELSEWHERE)
     if isinstance(error, ClientError):
         return Failure("failed", str(error))
+    if isinstance(error, StoreUnavailable) and error.reason is StoreReason.UNREACHABLE:
+        return Failure(error.wire_code, error.detail, _DATABASE, Exit.UNREACHABLE)
     if isinstance(error, AngariumError):
         return Failure(error.wire_code, error.detail)
     if isinstance(error, USAGE_ERROR):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from angarium.cli.error import Exit, note
+from angarium.cli.error import Exit, Failure, Reported
 from angarium.cli.option import Json
 
 DEFAULT: Final = "127.0.0.1:9464"
@@ -70,8 +70,8 @@ def explain(ops: str | None, timeout: float, *, as_json: bool) -> None:
     try:
         answers = [ask(probe, ops, timeout) for probe in ProbeName]
     except Unanswered as error:
-        note(f"angarium: {error}\n          Check --ops (or ANGARIUM_OPS_LISTEN), and that the server runs.")
-        raise typer.Exit(Exit.UNREACHABLE) from error
+        advice = "Check --ops (or ANGARIUM_OPS_LISTEN), and that the server is running."
+        raise Reported(Failure("unreachable", str(error), advice, Exit.UNREACHABLE)) from error
     failing = [check for answer in answers for check in answer["checks"] if not check["ok"]]
     for check in failing:
         if check["name"] in ADVICE:  # a newer server may have more

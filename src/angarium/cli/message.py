@@ -189,12 +189,17 @@ def _news(server: Remote, wanted: Given, within: float | None) -> Iterator[dict[
     wanted = wanted | {"since": datetime.now(UTC).isoformat(), "limit": 250}
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     deadline = None if within is None else time.monotonic() + within
+    away: bool | None = None  # None: not called yet
     while deadline is None or time.monotonic() < deadline:
         try:
             page = server.call("GET", "/app/{app}/log", **wanted)["data"]
+            away = False
         except Unreachable as error:
-            note(f"angarium: {error}; trying again")
-            page = []
+            if away is None:
+                raise
+            if not away:
+                note(f"angarium: {error}; trying again")
+            away, page = True, []
         for line in reversed(page):
             key, standing = (line["messageId"], line["endpointId"]), (line["status"], line["attempts"])
             if seen.get(key) != standing:

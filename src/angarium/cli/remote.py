@@ -221,7 +221,7 @@ class Remote:
         try:
             self.client.raw("GET", f"/app/{quote(app, safe='')}")
         except Refused as error:
-            return error.status != 404
+            return error.status != 404 or not error.from_server
         return True
 
 

@@ -61,9 +61,8 @@ class Transport:
                 status, answered, raw = self._once(method, path, body, headers or {}, timeout)
             except (OSError, http.client.HTTPException) as error:
                 if number == self.tries:
-                    raise Unreachable(
-                        f"{self.url} does not answer: {error or type(error).__name__}"
-                    ) from error
+                    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                    raise Unreachable(f"{self.url} does not answer: {words}") from error
                 self.pause(_backoff(number))
                 continue
             if status in _RETRIED and number < self.tries:
@@ -71,6 +70,8 @@ class Transport:
                 continue
             if not 200 <= status <= 299:
                 raise Refused(status, _json(raw))
+            if raw and "json" not in answered.get("content-type", ""):
+                raise Unreachable(f"The answer of {self.url} is not JSON. Check the URL.")
             return raw
         raise AssertionError("unreachable")
 

@@ -177,6 +177,16 @@ def each_host(url: str) -> list[str]:
     return [f"{found['scheme']}{login}{at}{place}{tail}" for place in places.split(",")]
 
 
+def _place_of(url: str) -> str:
+    """Host and port of a database URL with one host, for messages. It has no login."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        return "the database"
+    given = dict(parse_qsl(found["query"] or ""))
+    host, port = given.get("host"), given.get("port")
+    return found["place"].rpartition("@")[2] if host is None else f"{host}:{port}" if port else host
+
+
 class Connector:
     """Opens connections to the hosts of one URL. Raises StoreUnavailable if none is suitable."""
 
@@ -231,7 +241,9 @@ class Connector:
                     except RAISED as error:
                         if place == self._first:  # now, because the caller may be canceled before the end
                             self._first = (place + 1) % count
-                        failed.append(str(error) or f"no answer within {self._timeout:g} s")
+                        words = getattr(error, "strerror", None) or str(error)
+                        words = words or f"no answer within {self._timeout:g} s"
+                        failed.append(f"{_place_of(self._hosts[place])}: {words}")
                         reason = reason_of(error) or reason
                         continue
                     if best is None or (connection.fits and not best.fits):
