@@ -20,6 +20,7 @@ from angarium.cli.option import Json
 
 DEFAULT: Final = "127.0.0.1:9464"
 MOST: Final = 1024 * 1024  # bytes of an answer
+_RUNNING: Final = "Check --ops (or ANGARIUM_OPS_LISTEN), and that the server is running."
 ANYWHERE: Final = ("0.0.0.0:", "[::]:")
 
 Ops = Annotated[
@@ -70,8 +71,7 @@ def explain(ops: str | None, timeout: float, *, as_json: bool) -> None:
     try:
         answers = [ask(probe, ops, timeout) for probe in ProbeName]
     except Unanswered as error:
-        advice = "Check --ops (or ANGARIUM_OPS_LISTEN), and that the server is running."
-        raise Reported(Failure("unreachable", str(error), advice, Exit.UNREACHABLE)) from error
+        raise Reported(Failure("unreachable", str(error), _RUNNING, Exit.UNREACHABLE)) from error
     failing = [check for answer in answers for check in answer["checks"] if not check["ok"]]
     for check in failing:
         if check["name"] in ADVICE:  # a newer server may have more
