@@ -48,7 +48,7 @@ AVOID = {
     r"goes? (its|their) ways?": "continues",
     r"(has|had|have) (it|them) from": "gets it from",
     r"(has|have|had) (its|their) (time|way)": "expires; is applied",
-    r"at the doors?": "before authentication, on entry",
+    r"doors?": "the route, the way in; before authentication",
     r"nobody tells|is told of|tells? of": "reports",
     r"for ever|for good": "permanently, without limit",
     r"mend(s|ed|ing)?": "fix",

@@ -54,7 +54,7 @@ async def test_slack_gets_a_text_in_which_names_mention_nobody() -> None:
     assert found["text"].startswith("*3 messages were not delivered · ")
     assert "<" not in found["text"]
     assert "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;" in found["text"]
-    assert "Open the operator's pages: https://hooks.example.com/admin" in found["text"]
+    assert "Open the operator pages: https://hooks.example.com/admin" in found["text"]
 
 
 async def test_teams_gets_a_card_of_text_runs_without_markdown() -> None:

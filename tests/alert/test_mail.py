@@ -111,7 +111,7 @@ def test_a_contact_reads_which_limit_was_reached_and_what_is_refused() -> None:
     for words in (
         "New messages are refused until the month ends (UTC), or new endpoints until one is deleted.",
         "* Acme\n  2027-01-15 08:00 to 2027-01-15 08:05 UTC\n  Limit: messages in a month.",
-        "A soft limit refuses nothing. The portal shows usage and limits.",
+        "Nothing is refused at a soft limit. The portal shows usage and limits.",
         "  Limit: endpoints.",
     ):
         assert words in text, text

@@ -1,4 +1,4 @@
-"""A house whose doors everyone may try: organizations, applications and customers with their things."""
+"""Two organizations with applications and customers, for tests that call every route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A credential opens its door in one spelling. Another text for the same bytes opens none, so that what was
+"""A credential is accepted in one spelling only. Other texts for the same bytes are refused, so that what was
 revoked stays revoked."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.api.house import House, bearer
 from tests.api.operation import ORG
 from tests.kit.spelling import base64_spellings, jwt_spellings, letters
 
-Door = tuple[str, str, Iterator[str], Callable[[str], Awaitable[int]]]
+Credential = tuple[str, str, Iterator[str], Callable[[str], Awaitable[int]]]
 
 
 async def _get(house: House, path: str, headers: dict[str, str]) -> int:
@@ -32,8 +32,8 @@ def _cookie(house: House, path: str, name: str) -> Callable[[str], Awaitable[int
     return lambda text: _get(house, path, {"cookie": f"{name}={text}"})
 
 
-def _doors(house: House) -> list[Door]:
-    """What each door is called, a text that opens it, its other spellings, and how it is tried."""
+def _credentials(house: House) -> list[Credential]:
+    """Each credential: its name, its text, other spellings of it, and a request with it."""
     token, app = house.services.token, house.places["app_id"]
     organization = token.for_organization(ORG)
     link = house.services.portal_link.make(ORG, house.app_id)
@@ -76,7 +76,7 @@ def _doors(house: House) -> list[Door]:
 
 async def test_every_interface_accepts_one_spelling(house: House) -> None:
     wrong = []
-    for name, text, others, attempt in _doors(house):
+    for name, text, others, attempt in _credentials(house):
         answers = [(other, await attempt(other)) for other in others]
         wrong += [f"{name}: {other!r}: {status}" for other, status in answers if not 400 <= status < 500]
         if (status := await attempt(text)) >= 400:
@@ -145,7 +145,7 @@ def test_an_id_has_one_spelling() -> None:
 
 async def test_every_interface_logs_refusals_without_the_credential(house: House) -> None:
     kinds = set()
-    for name, text, _, attempt in _doors(house):
+    for name, text, _, attempt in _credentials(house):
         if name in ("inbox", "token to revoke"):
             continue  # no login
         guess = text[:-3] + ("abc" if text[-3:] != "abc" else "def")

@@ -28,7 +28,7 @@ from tests.kit.patience import PATIENCE, until
 
 FORM = "application/x-www-form-urlencoded"
 # where a key or a token is shown in the body itself
-DOORS = {("POST", "/login/session"), ("POST", "/admin/login")}
+LOGINS = {("POST", "/login/session"), ("POST", "/admin/login")}
 INBOX = "/play/in/{inbox}"
 
 
@@ -109,7 +109,7 @@ async def test_no_route_reads_a_body_before_authentication(house: House) -> None
         if path.endswith("/live"):
             continue  # GET, where nothing detects that the client has disconnected
         place = filled(house, path).replace("{inbox}", ids.text(ids.INBOX, UUID(int=1)))
-        if (method, path) not in DOORS:
+        if (method, path) not in LOGINS:
             headers = {"content-length": "1000", "content-type": FORM}
             await sender.ask(house.app, method, place, headers, address)
             if sender.reads:
@@ -133,7 +133,7 @@ async def test_every_route_counts_a_body_towards_its_caller(
     monkeypatch.setattr(upload, "GRACE", 0.05)
     readers, wrong = set(), []
     for method, path in in_order(operations(house.app)):
-        if (method, path) in DOORS or path == INBOX or path.endswith(("/live", "/fetch")):
+        if (method, path) in LOGINS or path == INBOX or path.endswith(("/live", "/fetch")):
             continue
         headers, place = verified(house, method, path), filled(house, path, product_at(method, path))
         slow = Sender(b"{")
@@ -157,7 +157,7 @@ async def test_every_route_counts_a_body_towards_its_caller(
 
 
 async def test_only_login_routes_read_bodies_without_authentication(house: House) -> None:
-    for method, path in DOORS:
+    for method, path in LOGINS:
         sender = Sender(b"x" * STRANGER_LIMIT, b"x")
         await sender.ask(house.app, method, path, {"content-type": FORM})
         assert sender.status == 413, path

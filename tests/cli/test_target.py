@@ -55,12 +55,12 @@ def test_every_usual_form_is_understood(text: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize("text", NO_URLS, ids=repr)
-def test_what_is_no_url_is_an_error_with_an_example_at_every_door(
+def test_what_is_no_url_is_an_error_with_an_example_in_every_command(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for door in (lambda: DeliveryForwarder(text, 1.0), lambda: Way(text, 1.0, local=True)):
+    for reader in (lambda: DeliveryForwarder(text, 1.0), lambda: Way(text, 1.0, local=True)):
         with pytest.raises(ValueError, match=SAID):
-            door()
+            reader()
     if text.strip():
         with pytest.raises(ClientError, match=SAID):
             Angarium(text, "token")

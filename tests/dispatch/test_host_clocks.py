@@ -29,20 +29,20 @@ class Skewed(SystemClock):
 
 
 @dataclass(frozen=True)
-class Door:
-    """One way into the queue. `due_in`: seconds ahead for which messages are accepted; `room`: deliveries
-    that the statement that accepts writes; `fails`: requests that fail before the first succeeds."""
+class Start:
+    """One way in which a delivery starts. `due_in`: seconds ahead for which messages are accepted; `room`:
+    deliveries that the statement that accepts writes; `fails`: requests that fail first."""
 
     due_in: float = 0.0
     room: int = accept.BASE
     fails: int = 0
 
 
-DOORS: Final = {
-    "at once": Door(),
-    "tried again": Door(fails=2),
-    "scheduled": Door(due_in=0.5),
-    "a slice of a large message": Door(room=0),
+STARTS: Final = {
+    "at once": Start(),
+    "tried again": Start(fails=2),
+    "scheduled": Start(due_in=0.5),
+    "a slice of a large message": Start(room=0),
 }
 
 
@@ -58,29 +58,31 @@ class Failing:
 
 
 @pytest.mark.parametrize("owner", [0, 1], ids=["the host ahead delivers", "the host behind delivers"])
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
 async def test_order_follows_acceptance_whatever_the_clocks_say(
-    database: Database, monkeypatch: pytest.MonkeyPatch, door: Door, owner: int
+    database: Database, monkeypatch: pytest.MonkeyPatch, start: Start, owner: int
 ) -> None:
-    monkeypatch.setattr(accept, "BASE", door.room)
-    monkeypatch.setattr(accept, "EACH", 0 if not door.room else accept.EACH)
+    monkeypatch.setattr(accept, "BASE", start.room)
+    monkeypatch.setattr(accept, "EACH", 0 if not start.room else accept.EACH)
     ahead, behind = World(database, clock=Skewed(1.0)), World(database, clock=Skewed(-1.0))
     app = await ahead.application()
-    due_at = ahead.clock.now() + door.due_in  # said by the sender
+    due_at = ahead.clock.now() + start.due_in  # said by the sender
     async with (
-        Receiver(Failing(door.fails)) as receiver,
+        Receiver(Failing(start.fails)) as receiver,
         ahead.intake() as first,
         behind.intake() as second,
     ):
         await ahead.endpoint(app, receiver.url, fifo=True)
         for n in range(MESSAGES):
             intake = (first, second)[n % 3 == 1]
-            draft = ahead.draft(app, b'{"n": %d}' % n, deliver_at=due_at if door.due_in else None)
+            draft = ahead.draft(app, b'{"n": %d}' % n, deliver_at=due_at if start.due_in else None)
             await intake.accept(draft)
         rows = await ahead.fetch("select (select count(*) from fan_out), (select count(*) from retry)")
-        assert (rows[0][0] > 0, rows[0][1] > 0) == (not door.room, bool(door.due_in)), "it came by this door"
+        assert (rows[0][0] > 0, rows[0][1] > 0) == (not start.room, bool(start.due_in)), (
+            "it starts in this way"
+        )
         async with (ahead, behind)[owner].dispatching():
-            await until(lambda: len(receiver.requests) == MESSAGES + door.fails)
+            await until(lambda: len(receiver.requests) == MESSAGES + start.fails)
         bodies = [request.body for request in receiver.requests]
-        assert bodies[: door.fails] == [b'{"n": 0}'] * door.fails
-        assert bodies[door.fails :] == [b'{"n": %d}' % n for n in range(MESSAGES)]
+        assert bodies[: start.fails] == [b'{"n": 0}'] * start.fails
+        assert bodies[start.fails :] == [b'{"n": %d}' % n for n in range(MESSAGES)]

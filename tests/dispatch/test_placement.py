@@ -64,16 +64,16 @@ async def fanned_out(world: World, connection: Connection, app: Application) -> 
     return []
 
 
-DOORS = pytest.mark.parametrize("door", [accepted, scheduled, fanned_out])
+CREATIONS = pytest.mark.parametrize("creation", [accepted, scheduled, fanned_out])
 
 
 @asynccontextmanager
 async def late(
-    world: World, door: Callable[..., Any], app: Application, endpoint: Endpoint
+    world: World, creation: Callable[..., Any], app: Application, endpoint: Endpoint
 ) -> AsyncIterator[list[accept.NewDelivery]]:
     """A message whose delivery is written before its endpoint becomes first-in-first-out, and committed at
     the end."""
-    if door is fanned_out:
+    if creation is fanned_out:
         async with world.database.transaction() as connection:
             one = item(world, app)
             await accept.accept(connection, [one], world.clock.now())
@@ -83,23 +83,23 @@ async def late(
                 datetime_at(one.due_at),
             )  # fmt: skip
     async with world.database.transaction() as connection:
-        new_deliveries = await door(world, connection, app)
+        new_deliveries = await creation(world, connection, app)
         await become_fifo(world, endpoint)
         yield new_deliveries
 
 
-@DOORS
+@CREATIONS
 async def test_a_delivery_without_a_place_is_found_in_the_table(
-    world: World, door: Callable[..., Any]
+    world: World, creation: Callable[..., Any]
 ) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.intake() as intake:
         endpoint = await world.endpoint(app, receiver.url)
-        async with late(world, door, app, endpoint):
+        async with late(world, creation, app, endpoint):
             await intake.accept(world.draft(app, NEXT))
         async with world.dispatching():
             await until(lambda: len(receiver.requests) == 2)
-        if door is not scheduled:  # which holds nothing back before it is due
+        if creation is not scheduled:  # which holds nothing back before it is due
             assert [request.body for request in receiver.requests] == [LATE, NEXT]
 
 

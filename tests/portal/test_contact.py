@@ -100,7 +100,7 @@ async def test_an_address_gets_alerts_once_its_owner_has_confirmed(visitor: Visi
     # a program that scans mails opens the link, and changes nothing
     answer = await post.reader.get(path)
     assert answer.status_code == 200
-    assert f"{EMAIL} will get an email when webhooks of Customer" in answer.text
+    assert f"{EMAIL} will receive an email when webhooks of Customer" in answer.text
     assert (await post.contacts())[0]["status"] == "pending"
     assert (await post.reader.post(path)).status_code == 200
     assert "Active" in await visitor.get("/alerts")

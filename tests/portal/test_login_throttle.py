@@ -72,8 +72,8 @@ async def test_a_browser_with_one_bad_cookie_is_one_guess_however_often_it_asks(
 
 
 @pytest.mark.parametrize("end", ["expired", "revoked"])
-@pytest.mark.parametrize("door", ["portal", "operator", "link", "operator login", "bearer"])
-async def test_what_was_good_once_is_no_guess(stand: Stand, door: str, end: str) -> None:
+@pytest.mark.parametrize("place", ["portal", "operator", "link", "operator login", "bearer"])
+async def test_what_was_good_once_is_no_guess(stand: Stand, place: str, end: str) -> None:
     """Each is another one, for the same one counts once; a guess afterwards is not one too many."""
     services, app_id = stand.services, ids.parse(ids.APPLICATION, stand.app_id)
     token = services.token
@@ -88,7 +88,7 @@ async def test_what_was_good_once_is_no_guess(stand: Stand, door: str, end: str)
             if end == "revoked":
                 await token.revoke_shown(ORG, link.token)
                 await token.revoke_shown(ORG, organization)
-            match door:
+            match place:
                 case "portal":
                     session = token.for_session(_opened(stand, link.token))
                     cookie = {"cookie": f"angarium-{stand.app_id}={session}"}

@@ -214,7 +214,7 @@ async def test_a_wrong_query_is_no_fault_of_ours(operator: Operator, query: str)
     [
         ((None, 0.012, 0), "Lists are read from the replica, which is 12 ms behind."),
         ((ReplicaTrouble.LAGGING, 7.25, 900), "because the replica is 7.2 s behind."),
-        ((ReplicaTrouble.UNREACHABLE, None, None), "because the replica does not answer."),
+        ((ReplicaTrouble.UNREACHABLE, None, None), "because the replica does not respond."),
     ],
 )
 async def test_every_page_says_where_its_lists_are_read_from(

@@ -275,7 +275,7 @@ CLAIMS = Claims("org_a", None, frozenset(), EVERYTHING, None, 0.0, 1.0, b"d" * 3
 
 
 @dataclass
-class Door(LoginThrottle):
+class RecordedThrottle(LoginThrottle):
     """A login throttle that is its own tokens, and notes what is asked."""
 
     wrong: Exception | None = None
@@ -304,26 +304,26 @@ class Door(LoginThrottle):
             raise self.ended
 
 
-async def enter(door: Door, *, fits: bool = True) -> Claims:
-    tokens: Any = door
-    return await door.admit(
+async def enter(throttle: RecordedThrottle, *, fits: bool = True) -> Claims:
+    tokens: Any = throttle
+    return await throttle.admit(
         tokens, "token", "text", lambda claims: fits and claims is CLAIMS, cookie="cookie"
     )
 
 
 async def test_a_good_token_is_verified_and_then_looked_up() -> None:
-    door = Door()
-    assert await enter(door) is CLAIMS
-    assert door.asked == [("watching", "token", "cookie"), ("verify", "text"), ("check_live", CLAIMS)]
-    assert door.watched == []
+    throttle = RecordedThrottle()
+    assert await enter(throttle) is CLAIMS
+    assert throttle.asked == [("watching", "token", "cookie"), ("verify", "text"), ("check_live", CLAIMS)]
+    assert throttle.watched == []
 
 
 async def test_a_token_of_another_kind_is_refused_without_a_look_up() -> None:
-    door = Door()
+    throttle = RecordedThrottle()
     with pytest.raises(NotAuthenticated):
-        await enter(door, fits=False)
-    assert door.asked[-1] == ("verify", "text")
-    assert door.watched == [NotAuthenticated]
+        await enter(throttle, fits=False)
+    assert throttle.asked[-1] == ("verify", "text")
+    assert throttle.watched == [NotAuthenticated]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ async def test_a_token_of_another_kind_is_refused_without_a_look_up() -> None:
 async def test_every_refusal_is_counted_by_the_login_throttle(
     wrong: Exception | None, ended: Exception | None, seen: type[Exception]
 ) -> None:
-    door = Door(wrong, ended)
+    throttle = RecordedThrottle(wrong, ended)
     with pytest.raises(seen):
-        await enter(door)
-    assert door.watched == [seen]
+        await enter(throttle)
+    assert throttle.watched == [seen]

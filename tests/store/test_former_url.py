@@ -56,7 +56,7 @@ async def sent(world: World) -> tuple[Application, Endpoint, UUID, list[UUID]]:
 
 
 async def shown(world: World, app: Application, one: Endpoint, message_id: UUID) -> list[list[str]]:
-    """The URLs of the attempts, the oldest first, at every door."""
+    """The URLs of the attempts, the oldest first, as every reader gives them."""
     page = IdRange(LOWEST, HIGHEST, 10)
     like, every = AttemptFilter(), Filter()
     async with world.database.connection() as connection:

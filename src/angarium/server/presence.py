@@ -1,4 +1,4 @@
-"""Shows how a server does: probes and other pages for operators' tools, and messages to systemd."""
+"""Shows the state of a server: probes and other pages for operators' tools, and messages to systemd."""
 
 from __future__ import annotations
 

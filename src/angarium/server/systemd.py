@@ -1,4 +1,4 @@
-"""Tells systemd how a service of `Type=notify` does: ready, stopping, alive, and one line of status.
+"""Reports the state of a service of `Type=notify` to systemd: ready, stopping, alive, and a line of status.
 
 The protocol is a datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names (sd_notify(3)).
 Without that variable nothing is sent.

@@ -61,7 +61,7 @@ class ApiKeys(UseCase):
     ) -> ApiKey:
         """Store the key. Registering the same key again changes only its application.
 
-        If a living key of the application has the name, the new one gets a number. `unique`: it raises
+        If a valid key of the application has the name, the new one gets a number. `unique`: it raises
         Conflict instead. Raises NotFound if the application was deleted meanwhile.
         """
         now = self._clock.now()
@@ -121,7 +121,7 @@ def name_of(key_id: UUID) -> str:
 
 
 def _numbered(name: str) -> Iterator[str]:
-    """The name, then with 2, 3 and so on after it."""
+    """The name, then the name followed by 2, 3 and so on."""
     yield name
     for number in count(2):
         yield f"{name} {number}"

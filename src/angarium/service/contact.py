@@ -1,9 +1,8 @@
-"""Manages the contacts of applications: who is mailed when endpoints fail.
+"""Manages the contacts of applications: email addresses that get alerts when endpoints fail.
 
-A new contact is mailed a link and gets nothing else until it is confirmed, so that the form cannot be used to
-mail strangers. Each mail has a link to unsubscribe. A contact that has unsubscribed, or whose mail was
-refused, gets mail again only after another confirmation. Confirmations are limited for each application and
-address.
+A new contact gets a link, and no other mail until it is confirmed, so the form cannot be used to send mail to
+other people. Each mail has a link to unsubscribe. A contact that has unsubscribed, or whose mail was refused,
+gets mail again only after another confirmation. Confirmations are limited for each application and address.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class Contacts(UseCase):
             await self._delete(connection, existing(await store.lock(connection, app_id, contact_id)))
 
     async def ask(self, app_id: UUID, contact_id: UUID) -> Contact:
-        """Mail a new confirmation. The links of earlier ones end.
+        """Send a new confirmation link. Earlier links become invalid.
 
         Raises NotFound, BadRequest, TooManyFailures, or Conflict if the contact is active.
         """

@@ -292,7 +292,7 @@ class Endpoints(UseCase):
         if draft.disabled and not was_disabled:
             await self._cancel(connection, stored, wait=True)
         if (was_disabled and not draft.disabled) or stored.url != found.url:
-            await store.reset_health(connection, stored)  # what failed says nothing about it as it is now
+            await store.reset_health(connection, stored)  # earlier failures are of other settings
         if was_disabled and not draft.disabled:
             await self._release(connection, stored)
         if stored.fifo and not found.fifo:

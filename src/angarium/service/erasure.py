@@ -47,7 +47,7 @@ class Erasures(UseCase):
             return await self._begin(conn, ERASE_APPLICATION, subject, None, found.id, said, more)
 
     async def message(self, application: Application, ref: str) -> BackgroundTask:
-        """Erase what a message said, and what receivers said about it. Raises NotFound."""
+        """Erase the content of a message, and the responses to it. Raises NotFound."""
         async with self._database.transaction() as conn:
             message_id = existing(await message.find(conn, application.id, ref))
             running = await background_task.erasing(conn, application.org_id, ERASE_MESSAGE, message_id)
@@ -82,5 +82,5 @@ class Erasures(UseCase):
 
 
 def _named(application: Application) -> dict[str, str | None]:
-    """What a restored database finds the application by."""
+    """The fields by which a restored database finds the application."""
     return {"application": ids.text(ids.APPLICATION, application.id), "uid": application.uid}

@@ -38,7 +38,7 @@ _PREFIXES: Final = {
 
 
 class ExportKind(StrEnum):
-    """What a record is."""
+    """The kind of a record."""
 
     APPLICATION = "application"
     ENDPOINT = "endpoint"
@@ -55,7 +55,7 @@ class ExportKind(StrEnum):
 
 
 OF_MESSAGE: Final = (ExportKind.MESSAGE, ExportKind.ATTEMPT, ExportKind.DELIVERY, ExportKind.EVENT_ID)
-"""What there is of one message."""
+"""The kinds of records of one message."""
 
 _READ: Final[Mapping[ExportKind, tuple[str, Reading]]] = {
     ExportKind.APPLICATION: (ids.APPLICATION, store.application),
@@ -80,7 +80,7 @@ class ExportPage:
 
 
 class Exports(UseCase):
-    """Reads what is exported, and records that it was."""
+    """Reads the records of an export, and adds the export to the audit log."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring

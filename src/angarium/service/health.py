@@ -18,7 +18,7 @@ PATIENCE: Final = 3.0
 
 
 class DatabaseHealth:
-    """Queries the database and asks its writers: only writers notice faults such as a full disk.
+    """Queries the database and checks its writers: only a write fails if, for example, the disk is full.
 
     `hold`: why all deliveries wait, or None. `waiting`: for each writer, why it cannot write now, or None.
     """

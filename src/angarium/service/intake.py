@@ -211,7 +211,7 @@ class Intake:
 
     @property
     def runs(self) -> bool:
-        """Whether drafts are written, or will not be on purpose."""
+        """Whether drafts are written: false only if the task that writes them has ended unexpectedly."""
         return self._writer is None or not self._writer.done()
 
     async def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Lets callers in: creates portal links, opens sessions, checks tokens, and throttles and logs failures."""
+"""Logs callers in: creates portal links, opens sessions, checks tokens, and throttles and logs failures."""
 
 from __future__ import annotations
 

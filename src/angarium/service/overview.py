@@ -1,4 +1,4 @@
-"""Reads how the deliveries of an application do: counts for charts, and estimates for those that wait.
+"""Reads counts of an application's attempts for charts, and estimates when waiting deliveries start.
 
 The counts lag a few seconds behind the log. An estimate says when a delivery that is due will start, and how
 many others are ahead of it. The position comes from the queue, and the speed from the attempts of the last

@@ -149,7 +149,7 @@ class Provision(UseCase):
         pair: bool = False,
         sandbox: bool = False,
     ) -> tuple[NewApiKey, ApiKey]:
-        """Add a key with a name that no other living key of the application has. None: one is chosen.
+        """Add a key with a name that no other active key of the application has. None: one is chosen.
 
         Raises NotFound, Invalid, Conflict if the name is taken, or BadRequest for a scope that the product
         does not have.

@@ -1,5 +1,4 @@
-"""Repeats what a restore has undone and must not: revocations, deletions, erasures, and endpoints being
-disabled.
+"""Repeats the changes that a restore must not undo: revocations, deletions, erasures, disabled endpoints.
 
 It reads audit records that were exported before (`export`). A record that the database has is skipped, so it
 can be repeated. A record that is repeated, or cannot be, is added to the audit log as it was.
@@ -96,8 +95,8 @@ async def export(database: Database, after: UUID) -> AsyncIterator[ExportedRecor
 
 @dataclass(slots=True)
 class Reapplied:
-    """What became of the records: how many were there already, and by action how many were repeated, had no
-    object in this database, and have to be done by hand, these with their targets as far as there is room."""
+    """Counts of the records: those that the database had (`known`), and by action those that were repeated,
+    had no object (`gone`), or have to be done by hand, with their targets as far as there is room."""
 
     known: int = 0
     malformed: int = 0

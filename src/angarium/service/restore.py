@@ -89,8 +89,8 @@ class Restore(UseCase):
 
 @dataclass(slots=True)
 class Reconciled:
-    """What the lines of a log were. `malformed`: lines of attempts that cannot be read, with the first of
-    their numbers."""
+    """Counts of the lines of a log. `malformed`: lines of attempts that cannot be read, with the number of
+    the first."""
 
     lines: int = 0
     attempts: int = 0

@@ -64,7 +64,7 @@ async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
 
 
 async def names(connection: Connection, org_id: str, app_id: UUID) -> set[str]:
-    """The names of the application's living keys. Raises NotFound if it was deleted. Others that need the
+    """The names of the application's active keys. Raises NotFound if it was deleted. Others that need the
     names, and what deletes the application, wait until this transaction ends."""
     if await queries.api_key_hold(connection, app_id=app_id) is None:
         raise NotFound()

@@ -137,7 +137,7 @@ class ApiKeyIn(Wire):
     application: Annotated[
         Annotated[str, Field(max_length=256)], says("Id or uid of the application.", APPLICATION)
     ]
-    name: Annotated[Name, says("A name that no other living key of the application has.", "Production")]
+    name: Annotated[Name, says("A name that no other active key of the application has.", "Production")]
     scope: Annotated[
         Annotated[str, Field(max_length=256)] | None,
         says("A scope of the profile. Default: its first.", "organization"),
@@ -269,8 +269,8 @@ async def credentials(keys: ApiKeys, tokens: OrganizationTokens, org_id: str) ->
 async def create_key(caller: OrgCaller, services: ServicesOf, body: ApiKeyIn) -> Reply[ApiKeyOut]:
     """Create an API key.
 
-    A key of the product's own API, for a customer. The response is the only one that has the key. If a living
-    key of the application has the name, the response is 409. Products of the standard profile have no keys.
+    A key of the product's own API, for a customer. The response is the only one that has the key. If an
+    active key of the application has the name, the response is 409. Products of the standard profile have no keys.
     """
     shown, key = await services.provision.add_key(
         caller.org_id, body.application, body.name, scope=body.scope, sandbox=body.sandbox

@@ -1,4 +1,4 @@
-"""Page of an application's contacts: who is mailed when endpoints fail, and of what."""
+"""Page of an application's contacts: the addresses that get alerts, and the kinds of alerts."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A text is HTML. It names its values as `{name}`; they are escaped. A text with a count has a form for
 `one` and `other`, and may have one for `zero` and one for `more`, a count that is only a lower bound. Another
-language is another file with the same ids, and a rule in PLURALS if one and other do not do.
+language is another file with the same ids, and a rule in PLURALS if it has other plural forms.
 """
 
 from __future__ import annotations

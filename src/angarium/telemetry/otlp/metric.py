@@ -1,4 +1,4 @@
-"""Makes what OpenTelemetry calls metrics data of a snapshot: the names, labels and buckets of `/metrics`."""
+"""Converts a snapshot to OpenTelemetry's metrics, with the names, labels and buckets of `/metrics`."""
 
 from __future__ import annotations
 
