@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from angarium.core import ids
 from angarium.core.errors import SettingsError
-from angarium.settings import Settings
+from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
     from angarium.service.services import DatabaseServices
@@ -56,6 +56,12 @@ def with_secrets(settings: Settings) -> Settings:
     if settings.secret_key is None:
         values["secret_key"] = kept(directory / "secret-key", lambda: new_key(os.urandom(32)))
     return Settings(**values)
+
+
+def settings_of(data: Path | None) -> Settings:
+    """The settings of a command that decrypts, with the secrets of its data directory if that has some."""
+    settings = load(overrides={"data_dir": data})
+    return with_secrets(settings) if (settings.data_dir.expanduser() / "secret-key").exists() else settings
 
 
 def organization(settings: Settings) -> str:

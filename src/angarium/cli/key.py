@@ -14,10 +14,10 @@ import typer
 
 from angarium.cli.error import Exit
 from angarium.cli.option import Data, Json, Yes, confirm
-from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
     from angarium.service.rewrap import SealedCount
+    from angarium.settings import Settings
 
 app = typer.Typer()
 
@@ -41,7 +41,7 @@ def check(data: Data = None, as_json: Json = False) -> None:
 
     $ angarium key check
     """
-    _run(_settings(data), as_json, rewrap=False)
+    _run(data, as_json, rewrap=False)
 
 
 @app.command()
@@ -50,20 +50,14 @@ def rewrap(yes: Yes = False, data: Data = None, as_json: Json = False) -> None:
 
     $ angarium key rewrap --yes
     """
-    _run(_settings(data), as_json, rewrap=True, yes=yes)
+    _run(data, as_json, rewrap=True, yes=yes)
 
 
-def _settings(data: Data) -> Settings:
-    from angarium.cli.installation import with_secrets
-
-    settings = load(overrides={"data_dir": data})
-    return with_secrets(settings) if (settings.data_dir.expanduser() / "secret-key").exists() else settings
-
-
-def _run(settings: Settings, as_json: bool, *, rewrap: bool, yes: bool = False) -> None:
+def _run(data: Data, as_json: bool, *, rewrap: bool, yes: bool = False) -> None:
+    from angarium.cli.installation import settings_of
     from angarium.server import process
 
-    count = process.run(_rewrap(settings, rewrap, yes))
+    count = process.run(_rewrap(settings_of(data), rewrap, yes))
     said = {
         "under the first key": count.current,
         "under an older key": count.old,

@@ -21,10 +21,10 @@ class Tree(Root):
         **placed(
             "Manage (calls a server: ANGARIUM_URL, ANGARIUM_TOKEN)",
             {
-                "application": ("export:application", "Applications: the customers of an organization."),
+                "application": ("erasure:application", "Applications: the customers of an organization."),
                 "endpoint": ("endpoint:app", "Endpoints of an application."),
                 "event-type": ("event_type:app", "Event types of an organization."),
-                "message": ("export:message", "Send, show, follow and resend messages."),
+                "message": ("erasure:message", "Send, show, follow and resend messages."),
                 "delivery": ("delivery:delivery", "The log of deliveries, and resending by filter."),
                 "attempt": ("delivery:attempt", "Attempts of a message or an endpoint."),
                 "dead-letter": ("dead_letter:app", "Undelivered messages."),

@@ -212,12 +212,9 @@ def _run(data: Path | None, work: Callable[[Any, Any, Any], Coroutine[Any, Any, 
 
 
 async def _opened_for(data: Path | None, work: Callable[[Any, Any, Any], Coroutine[Any, Any, Any]]) -> Any:
-    from angarium.cli.installation import opened, with_secrets
-    from angarium.settings import load
+    from angarium.cli.installation import opened, settings_of
 
-    settings = load(overrides={"data_dir": data})
-    if (settings.data_dir.expanduser() / "secret-key").exists():
-        settings = with_secrets(settings)
+    settings = settings_of(data)
     async with opened(settings) as services:
         return await work(services.database, services.clock, settings)
 

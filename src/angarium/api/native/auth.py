@@ -270,7 +270,8 @@ async def create_key(caller: OrgCaller, services: ServicesOf, body: ApiKeyIn) ->
     """Create an API key.
 
     A key of the product's own API, for a customer. The response is the only one that has the key. If an
-    active key of the application has the name, the response is 409. Products of the standard profile have no keys.
+    active key of the application has the name, the response is 409. Products of the standard profile have no
+    keys.
     """
     shown, key = await services.provision.add_key(
         caller.org_id, body.application, body.name, scope=body.scope, sandbox=body.sandbox
