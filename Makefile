@@ -26,16 +26,21 @@ PYTHON313 ?= python3.13
 ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load complete migrate message walk sql portal_plan \
 		deleted_endpoint former_url lock) \
 	$(patsubst %,tests/dispatch/test_%.py,completing completer database_states)
-# the inner loop: all rules without I/O, and a file or two of each layer; no test that runs a process or a browser
+# the inner loop: all rules without I/O, and a file or two of each area; no test that runs a process or a browser
 FAST := tests/core tests/test_batcher.py tests/test_settings.py tests/test_repository.py \
 	$(patsubst %,tests/store/test_%.py,message sql section) tests/service/test_intake.py \
-	tests/dispatch/test_words.py tests/dispatch/test_shares.py tests/api/test_message.py tests/dialects/test_shared.py \
-	tests/portal/test_message.py tests/cli/test_header_text.py tests/outbox/test_form.py \
-	tests/receiver/test_receiver.py tests/receiver/test_scheme.py
+	$(patsubst %,tests/dispatch/test_%.py,active_lane ready_queue shares) tests/api/test_log.py \
+	tests/dialects/test_profile.py tests/portal/test_chart.py \
+	tests/portal/test_message_filter.py tests/telemetry/test_registry.py tests/alert/test_mail.py \
+	tests/cli/test_header_text.py tests/outbox/test_client.py tests/receiver/test_receiver.py \
+	tests/receiver/test_scheme.py
+# of these, what `make check-fast` leaves out: each simulates many hours
+SIMULATED := tests/core/test_lane_simulation.py tests/core/test_schedule_kept.py
 
 # what depends on libraries most, in addition: `make lowest` and `make pythons` run both
-OUTER := tests/api/test_framing.py tests/api/test_fast_path.py tests/dispatch/test_sender.py \
-	tests/portal/test_login.py tests/store/test_embedded.py tests/test_extra.py
+OUTER := $(patsubst %,tests/api/test_%.py,framing fast_path message) tests/dispatch/test_sender.py \
+	tests/dispatch/test_words.py tests/dialects/test_shared.py tests/portal/test_login.py \
+	tests/portal/test_message.py tests/outbox/test_form.py tests/store/test_embedded.py tests/test_extra.py
 
 # what a target lacks, and how to get it
 needs_uv = command -v $(UV) > /dev/null || { echo "$(1) needs uv: pip install uv, or name one: $(1) UV=/path/to/uv" >&2; exit 1; }
@@ -132,7 +137,7 @@ check-fast: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/core/test_lane_simulation.py $(FAST)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(SIMULATED:%=--ignore %) $(FAST)
 
 # everything of docs/performance.md over the loopback interface, in about half an hour; SECONDS=5 is a quick look.
 # what it needs beside the locked packages goes aside (see requirements/bench.in)

@@ -24,17 +24,17 @@ SHARED = ["HS256", "HS384", "HS512"]
 PAIRS = ["RS256", "RS384", "RS512", "EdDSA"]
 
 
-@cache
 def pair(algorithm: str, number: int = 0) -> tuple[str, str]:
     """A private and a public key as PEM texts. `number` tells two pairs apart."""
-    made = Ed25519PrivateKey.generate() if algorithm == "EdDSA" else generate_private_key(65537, 2048)
+    return generated(algorithm == "EdDSA", number)
+
+
+@cache
+def generated(edwards: bool, number: int) -> tuple[str, str]:
+    made = Ed25519PrivateKey.generate() if edwards else generate_private_key(65537, 2048)
     private = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return private.decode(), public.decode()
-
-
-def kept(algorithm: str) -> tuple[str, str]:
-    return pair("EdDSA" if algorithm == "EdDSA" else "RS256")
 
 
 def part(value: dict[str, Any]) -> str:
@@ -56,7 +56,7 @@ def test_the_algorithm_is_hs256_unless_another_is_named() -> None:
 
 @pytest.mark.parametrize("algorithm", PAIRS)
 def test_a_private_key_signs_and_its_public_key_only_verifies(algorithm: str) -> None:
-    private, public = kept(algorithm)
+    private, public = pair(algorithm)
     signing, verifying = TokenKey.of(private, algorithm), TokenKey.of(public, algorithm)
     token = signing.sign(PAYLOAD)
     assert signing.open(token) == verifying.open(token) == PAYLOAD
@@ -91,8 +91,8 @@ def test_a_token_signed_with_another_key_is_refused(algorithm: str) -> None:
     if algorithm in SHARED:
         key, other, confused = TokenKey.of(SECRET, algorithm), OTHER, SECRET
     else:
-        key = TokenKey.of(kept(algorithm)[0], algorithm)
-        other = pair("EdDSA" if algorithm == "EdDSA" else "RS256", 1)[0]
+        key = TokenKey.of(pair(algorithm)[0], algorithm)
+        other = pair(algorithm, 1)[0]
         confused = key.verifying
     token = key.sign(PAYLOAD)
     head, payload, signature = token.split(".")
@@ -118,7 +118,7 @@ def test_a_token_signed_with_another_key_is_refused(algorithm: str) -> None:
 
 def test_a_public_key_is_no_shared_secret() -> None:
     """Who knows the public key could otherwise sign with it, and say that the algorithm is HMAC."""
-    private, public = kept("RS256")
+    private, public = pair("RS256")
     head, payload = part({"alg": "HS256", "typ": "JWT"}), part(PAYLOAD)
     made = jwt.get_algorithm_by_name("HS256").sign(f"{head}.{payload}".encode(), public.encode())
     forged = f"{head}.{payload}.{base64.urlsafe_b64encode(made).decode().rstrip('=')}"
@@ -138,9 +138,9 @@ def test_a_secret_in_place_of_a_token_is_recognized() -> None:
         with pytest.raises(NotAuthenticated, match="is the server's JWT secret") as refused:
             TokenKey.of(SECRET, algorithm).open(SECRET)
         assert SECRET not in refused.value.detail
-    for text in (kept("RS256")[0], kept("RS256")[1], ""):
+    for text in (pair("RS256")[0], pair("RS256")[1], ""):
         with pytest.raises(NotAuthenticated) as refused:
-            TokenKey.of(kept("RS256")[0], "RS256").open(text)
+            TokenKey.of(pair("RS256")[0], "RS256").open(text)
         assert "JWT secret" not in refused.value.detail
 
 
