@@ -14,7 +14,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from angarium.core.errors import SettingsError
-from angarium.settings.declaration import PREFIX, Settings
+from angarium.settings.declaration import PREFIX
+from angarium.settings.rule import Settings
 
 KEYS: Final = ("jwt_secret", "secret_key")  # read again on SIGHUP
 FILE: Final = "_FILE"  # ends the name of a variable that names a file

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args, get_origin
 
-from angarium.settings.declaration import PREFIX, Settings
+from angarium.settings.declaration import PREFIX
 from angarium.settings.environment import FILE, secret_names
+from angarium.settings.rule import Settings
 
 _PAGE: Final = """\
 # Settings
