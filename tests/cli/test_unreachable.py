@@ -125,6 +125,7 @@ def test_a_receiver_that_is_not_there_fails_the_check() -> None:
     done = run("doctor", url, "--allow-http", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     assert (done.returncode, done.stderr) == (Exit.FAILED, "")
     assert "nothing listens at 127.0.0.1" in done.stdout
+    assert "ok    redirect" not in done.stdout
 
 
 class _Stranger(BaseHTTPRequestHandler):

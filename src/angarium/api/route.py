@@ -76,10 +76,8 @@ class PublicRoute(QueryRoute):
     """Writes what the handler returns."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        # a router that includes another makes its routes again, from handlers that answer already
-        if not hasattr(endpoint, "body_type"):
-            endpoint = answering(endpoint, options.get("status_code"))
-        super().__init__(path, endpoint, **{**options, "response_model": None})
+        answer = answering(endpoint, options.get("status_code"))
+        super().__init__(path, answer, **{**options, "response_model": None})
 
 
 class DirectRoute(QueryRoute):

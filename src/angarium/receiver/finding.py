@@ -54,6 +54,8 @@ def signature(reply: Reply) -> Finding:
 
 
 def redirect(reply: Reply) -> Finding:
+    if not reply.status:
+        return Finding("redirect", "skip", "Not checked: the correctly signed event got no response.")
     if not 300 <= reply.status <= 399:
         return Finding("redirect", "ok", "It does not redirect.")
     to = reply.location or "another URL"
