@@ -1,4 +1,4 @@
-"""Spans of messages that come in by every door, and of every way to send one again: each has its own link.
+"""Spans of messages that come in by every route, and of every way to send one again: each has its own link.
 
 The parts are those of a server, in one process, with real HTTP from callers, to receivers and to a collector.
 """
