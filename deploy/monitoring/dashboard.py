@@ -200,7 +200,9 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             SECONDS,
             (
                 Query(
-                    f"time() - {value('job_last_success_timestamp_seconds', 'max', 'job_name').expression}",
+                    # a process that has not done a job has 0, which would hide all others
+                    "clamp_max(time() - "
+                    f"{value('job_last_success_timestamp_seconds', 'max', 'job_name').expression}, 3600)",
                     "{{job_name}}",
                 ),
             ),

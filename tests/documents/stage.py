@@ -225,6 +225,7 @@ async def scene(stage: Stage, directory: Path) -> AsyncIterator[Scene]:
             receiver.default = Reply(500)
             made.names |= {
                 "https://hooks.example.com": stage.url,
+                "http://127.0.0.1:8071": stage.url,
                 "http://127.0.0.1:9464": f"http://{stage.environment['ANGARIUM_OPS_LISTEN']}",
                 "smtp+starttls://user:password@mail.example.com:587": f"smtp://127.0.0.1:{mail.port}",
                 "https://hooks.slack.com/services/…": hook.url,
