@@ -19,7 +19,7 @@ from angarium.telemetry.otlp.tracer import MOST_ASKED, OtlpTracer
 from angarium.telemetry.registry import Family, MetricType, Registry, Snapshot
 from tests.kit.authority import Authority
 from tests.kit.collector import collecting, resources
-from tests.kit.patience import until
+from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
 from tests.kit.scrape import parsed
 
@@ -196,6 +196,7 @@ async def test_a_collector_with_a_private_certificate_is_trusted_only_if_the_var
             assert "certificate verify failed" in line["reason"]
             assert there.asked == 0
         (tmp_path / "ca.pem").write_text(authority.pem)
+        monkeypatch.setattr(module, "TIMEOUT", PATIENCE)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "ca.pem"))
         async with collector(there.url) as sending:
             tracer = OtlpTracer(sending, 1.0, passes=False)

@@ -52,7 +52,7 @@ def asking(number: int) -> dict[str, str]:
 
 
 @dataclass
-class Doors:
+class Site:
     """A server with an application, and what its spans are sent to."""
 
     stand: Stand
@@ -97,9 +97,9 @@ class Doors:
 
 
 @asynccontextmanager
-async def doors(
+async def tracing(
     database: Database, monkeypatch: pytest.MonkeyPatch, made: Product | None = None, *, passes: bool = True
-) -> AsyncIterator[Doors]:
+) -> AsyncIterator[Site]:
     monkeypatch.setattr(module, "EVERY", 0.05)
     async with collecting() as there, Receiver() as receiver:
         collector = Collector(there.url, {}, "all", Shutdown())
@@ -111,7 +111,7 @@ async def doors(
                 serving(stand.app) as url,
                 httpx.AsyncClient(base_url=f"{url}/api/v1") as client,
             ):
-                found = Doors(stand, url, there, receiver, client)
+                found = Site(stand, url, there, receiver, client)
                 client.headers["authorization"] = f"Bearer {found.token}"
                 yield found
 
@@ -119,7 +119,7 @@ async def doors(
 async def test_each_message_of_a_batch_has_its_own_span(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with doors(database, monkeypatch) as at:
+    async with tracing(database, monkeypatch) as at:
         await at.stand.endpoint(at.receiver.url)
         batch = {"messages": [MESSAGE, MESSAGE | {"eventType": "not a type!"}, MESSAGE]}
         results = (await at.post("/msg/batch", batch, asking(1)))["results"]
@@ -144,7 +144,7 @@ async def test_each_message_of_a_batch_has_its_own_span(
 async def test_messages_of_the_client_the_outbox_and_svixs_sdk_are_linked(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with doors(database, monkeypatch) as at:
+    async with tracing(database, monkeypatch) as at:
         await at.stand.endpoint(at.receiver.url)
         app = at.stand.app_id
 
@@ -186,7 +186,7 @@ async def test_messages_of_the_client_the_outbox_and_svixs_sdk_are_linked(
 async def test_whatever_sends_a_message_again_its_attempt_is_linked_to_that_message(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with doors(database, monkeypatch) as at:
+    async with tracing(database, monkeypatch) as at:
         endpoint_id = await at.stand.endpoint(at.receiver.url)
         at.receiver.plan(Reply(500), Reply(500))
         since = datetime_at(at.stand.world.clock.now()) - timedelta(hours=1)
@@ -233,7 +233,7 @@ async def test_a_header_that_is_not_valid_is_ignored(
         *(asking(1)["traceparent"] + "-more", f"00-{'0' * 32}-{PARENT}-01", f"00-{trace(1)}-{'0' * 16}-01"),
         *("é" * 55, "\u00a0", "a\tb", "00-{}-{}-01"),
     ]
-    async with doors(database, monkeypatch) as at:
+    async with tracing(database, monkeypatch) as at:
         await at.stand.endpoint(at.receiver.url)
         for value in wrong:
             answer = await at.client.post(
@@ -256,7 +256,7 @@ async def test_a_header_that_is_not_valid_is_ignored(
 async def test_a_receiver_gets_the_context_only_if_a_setting_says_so_and_its_own_header_otherwise(
     database: Database, monkeypatch: pytest.MonkeyPatch, passes: bool
 ) -> None:
-    async with doors(database, monkeypatch, passes=passes) as at:
+    async with tracing(database, monkeypatch, passes=passes) as at:
         plain = await at.stand.endpoint(at.receiver.url, secret=SECRET)
         await at.stand.endpoint(
             at.receiver.url.replace("/hook", "/own"), secret=SECRET, headers={"TraceParent": "mine"}
@@ -279,7 +279,7 @@ async def test_a_receiver_gets_the_context_only_if_a_setting_says_so_and_its_own
 async def test_messages_of_a_product_are_linked_and_keep_its_form(
     database: Database, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    async with doors(database, monkeypatch, product(name)) as at:
+    async with tracing(database, monkeypatch, product(name)) as at:
         await at.stand.endpoint(at.receiver.url)
         await at.post("/msg")
         (plain,) = await at.receiver.wait_for(1)
