@@ -59,8 +59,10 @@ set -m
 curl() { command curl --silent --show-error --fail-with-body --max-time 60 "$@"; }
 interrupted() {  # the last command in the background, once it has written to this file
     until [ -s "$1" ] || ! kill -0 $!; do sleep 0.05; done
-    kill -INT $! && wait $!
-    [ $? = 0 ] || [ $? = 130 ]
+    kill -INT $! || return
+    wait $!
+    local code=$?
+    [ $code = 0 ] || [ $code = 130 ]
 }
 """
 
