@@ -313,3 +313,24 @@ async def test_a_pool_for_pages_plans_each_statement_for_its_values(database_url
         await database.close()
     assert row["generic_plans"] == (0 if planned else 3)
     assert row["custom_plans"] == (8 if planned else 5)
+
+
+async def test_a_pool_replaces_a_lost_connection_when_it_is_needed(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pool that keeps its number of connections logs a traceback for each attempt while the database is
+    away."""
+    database = await Database.connect(database_url, size=2)
+    owner = await asyncpg.connect(database_url)
+    mine = "pid <> pg_backend_pid() and datname = current_database() and backend_type = 'client backend'"
+    try:
+        await owner.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where {mine}")
+        await until(lambda: database.use[:2] == (0, 0), "the pool has noticed")
+        for _ in range(20):
+            assert await owner.fetchval(f"select count(*) from pg_stat_activity where {mine}") == 0
+        async with database.connection() as connection:
+            assert await connection.fetchval("select 1") == 1
+        assert caplog.text == ""
+    finally:
+        await owner.close()
+        await database.close()

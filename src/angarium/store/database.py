@@ -136,7 +136,8 @@ class Database:
             admit=None if guard is None else guard.admit,
         )
         pool = await asyncpg.create_pool(
-            min_size=0 if standby else 1,
+            init_size=0 if standby else 1,
+            min_size=0,  # a lost connection is replaced when it is needed, by `acquire`, which reports errors
             max_size=size,
             connect=connector,
             connection_class=StoreConnection,
