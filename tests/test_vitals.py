@@ -13,7 +13,9 @@ from angarium import build
 from angarium import vitals as module
 from angarium.clock import steady
 from angarium.core.probe import BROKEN_LIMIT, STUCK_LIMIT, Link, Probe, StartStep, answer
+from angarium.server.process import _drain
 from angarium.settings import Settings
+from angarium.shutdown import Shutdown
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import head
@@ -190,6 +192,23 @@ async def test_a_part_that_ends_and_locks_that_nobody_renews_end_the_life_of_a_p
         await vitals.look()
         later.seconds += STUCK_LIMIT
         assert failing(vitals, Probe.LIVENESS) == ["event-loop", "parts", "locks"]
+
+
+async def test_what_ends_while_a_process_drains_is_no_fault(
+    vitals: Vitals, later: Later, database: Database
+) -> None:
+    watch(vitals, database)
+    vitals.watch_parts(lambda: ["clock"])
+    assert failing(vitals, Probe.LIVENESS) == ["parts"]
+    shutdown = Shutdown()
+    shutdown.begin()
+    await _drain(shutdown, vitals)
+    async with exhausted(database):
+        await vitals.look()
+        later.seconds = STUCK_LIMIT
+        await vitals.look()
+        assert not {"parts", "pool"} & set(failing(vitals, Probe.LIVENESS))
+    assert failing(vitals, Probe.READINESS) == ["draining"]
 
 
 async def test_a_schema_that_no_longer_fits_makes_a_process_not_ready(
