@@ -29,7 +29,7 @@ from angarium.core.trace import NO_TRACER, Tracer
 from angarium.keys import Keys, keyring, tokens
 from angarium.service.product import Products
 from angarium.service.usage import UsageFolder
-from angarium.settings import Settings
+from angarium.settings import Settings, host_and_port
 from angarium.shutdown import Shutdown
 from angarium.store import migrate
 from angarium.store.database import Database
@@ -212,11 +212,18 @@ async def running(
         events: Events = Sink([measured, folder])
         if role == "api":
             from angarium.dispatch.notifier import Notifier
+            from angarium.dispatch.peer.sharing import Sharing
 
             notifier = Notifier(engine)
             await notifier.start()
             stack.push_async_callback(notifier.stop)
-            hand_over: Callable[[Sequence[NewDelivery]], None] = notifier.hand_over
+            sharing = Sharing(clock, os.urandom, ring, notifier)
+            stack.callback(sharing.close)
+            reading = asyncio.create_task(sharing.follow(engine), name="routes")
+            stack.callback(reading.cancel)
+            vitals.watch_parts(lambda: ["routes"] if reading.done() else [])
+            clock.on_jump(lambda _: sharing.clock_jumped())
+            hand_over: Callable[[Sequence[NewDelivery], float], None] = sharing.give
             fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
@@ -424,6 +431,7 @@ def _dispatcher(
         channels=alerts,
         events=events,
         tracer=tracer,
+        peer_address=host_and_port(settings.peer_listen) if settings.peer_listen else None,
     )
 
 

@@ -145,7 +145,7 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
     clock = MovingClock()
     new_deliveries: list[NewDelivery] = []
 
-    def hand_over(deliveries: Sequence[NewDelivery]) -> None:
+    def hand_over(deliveries: Sequence[NewDelivery], since: float) -> None:
         new_deliveries.extend(deliveries)
 
     products = Products(

@@ -89,7 +89,7 @@ async def housing(database: Database) -> AsyncIterator[House]:
     clock = SystemClock()
     profiles = load_all(["bluum", "bluma", "bloom"])
     products = Products(database, clock, {name: product_of(one, "test") for name, one in profiles.items()})
-    intake = Intake(database, clock, os.urandom, lambda _: None, lambda: None, products)
+    intake = Intake(database, clock, os.urandom, lambda *_: None, lambda: None, products)
     world = World(database, clock=clock)
     services = services_of(world, products, intake)
     app = create_app(services, sandbox=True, egress=["192.0.2.1"], pages=portal.routes())

@@ -11,7 +11,7 @@ from angarium.store.retention import Retention
 from bench.year import Year
 from tests.kit.schemas import SCHEMAS
 
-CONFIGURATION = {"migration", "organization", "event_type", "contact"}  # these have no rows here
+CONFIGURATION = {"migration", "organization", "event_type", "contact", "dispatcher"}  # no rows here
 PAGE = Path(__file__).parents[2] / "docs/operating.md"
 
 

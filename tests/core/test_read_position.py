@@ -48,6 +48,16 @@ def test_a_load_does_not_skip_messages_committed_during_it() -> None:
     assert position.after == 8
 
 
+def test_a_message_that_a_load_returned_has_passed_even_if_an_earlier_one_must_be_read_again() -> None:
+    position = at(2)
+    position.begin()
+    position.back_to(5)
+    position.reach(8)
+    position.advance(8)
+    assert position.after == 4
+    assert [position.passed(place) for place in (4, 5, 8, 9)] == [True, True, True, False]
+
+
 def test_a_delivery_at_place_zero_does_not_move_the_position() -> None:
     position = at(FIRST)
     assert position.after == START

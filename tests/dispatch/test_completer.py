@@ -24,7 +24,11 @@ async def test_a_parked_outcome_does_not_delay_others(world: World) -> None:
     rows = await world.fetch("select message_id from delivery order by message_id")
     told: list[Outcome] = []
     completer = Completer(
-        world.database, world.clock, os.urandom, lambda batch, due: told.extend(batch), lambda owed: None
+        world.database,
+        world.clock,
+        os.urandom,
+        lambda batch, due: told.extend(batch),
+        lambda *_: None,
     )
     active = ActiveLane(app.id, endpoint.id, endpoint.shard, Lane(Limits(1, 1), 0.0))
     for place, row in enumerate(rows):

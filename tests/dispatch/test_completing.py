@@ -171,7 +171,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Run:
 
             made = Work(
                 table,
-                Completer(database, LoopClock(loop), os.urandom, completed, lambda new_deliveries: None),
+                Completer(database, LoopClock(loop), os.urandom, completed, lambda *_: None),
             )
             running = asyncio.create_task(made.completer.run())
             try:
@@ -563,7 +563,7 @@ class Desk:
     new_deliveries: list[NewDelivery] = field(default_factory=list)
     handed_over: int = 0  # how often
 
-    def hand_over(self, new_deliveries: Sequence[NewDelivery]) -> None:
+    def hand_over(self, new_deliveries: Sequence[NewDelivery], since: float) -> None:
         self.new_deliveries += new_deliveries
         self.handed_over += 1
 

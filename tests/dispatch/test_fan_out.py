@@ -79,7 +79,9 @@ async def test_a_process_that_only_accepts_notifies_dispatchers(
         await crowd(world, app, receiver.url)
         notifier = Notifier(world.database)
         await notifier.start()
-        async with world.intake(notifier.hand_over, notifier.fan_out) as intake:
+        async with world.intake(
+            lambda deliveries, since: notifier.tell(deliveries), notifier.fan_out
+        ) as intake:
             await intake.accept(world.draft(app))
         await world.until_states({DELIVERED: CROWD})
         await notifier.stop()

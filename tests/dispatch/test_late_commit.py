@@ -70,11 +70,11 @@ async def test_a_message_that_commits_late_is_sent_after_a_hint_from(
             await world.until_states({DELIVERED: 1})
             await stack.aclose()  # commits
             if told == "its own process":
-                dispatcher.hand_over(owed)
+                dispatcher.hand_over(owed, world.clock.now())
             elif told == "another process":
                 notifier = Notifier(world.database)
                 await notifier.start()
-                notifier.hand_over(owed)
+                notifier.tell(owed)
                 await until(lambda: len(receiver.requests) == 2)
                 await notifier.stop()
             elif told == "slices of a large message":

@@ -24,7 +24,7 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_query(
     looks, looking = asyncio.Event(), asyncio.Event()
     members = shard.members
 
-    async def held_up(connection: Connection) -> shard.Members:
+    async def held_up(connection: Connection) -> list[shard.Member]:
         looking.set()
         await looks.wait()
         return await members(connection)

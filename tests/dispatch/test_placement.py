@@ -4,6 +4,7 @@ before what is accepted after it."""
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from angarium.core import ids
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.nouns import Application, Endpoint
 from angarium.dispatch.notifier import Notifier
+from angarium.dispatch.peer.sharing import Sharing
 from angarium.store import accept, fan_out, load
 from angarium.store import place as store
 from angarium.store.connection import Connection
@@ -118,7 +120,7 @@ async def test_a_placed_delivery_is_sent_before_later_messages(world: World, tol
             await intake.accept(world.draft(app, b"{}"))
             await until(lambda: len(receiver.requests) == 2)  # the lane has an order now
         if told == "by its own process":
-            dispatcher.hand_over(new_deliveries)
+            dispatcher.hand_over(new_deliveries, world.clock.now())
         else:
             dispatcher.hinted(
                 Work((LaneWork(app.id, endpoint.id, new_deliveries[0].message_id, new_deliveries[0].seq),))
@@ -188,7 +190,7 @@ async def test_a_placed_delivery_is_sent_before_those_in_memory(
             await until(lambda: sum(active.lane.waiting for active in dispatcher._registry) == 1)
         if not confirmed:
             monkeypatch.setattr(store, "place", unconfirmed)
-        dispatcher.hand_over(new_deliveries)
+        dispatcher.hand_over(new_deliveries, world.clock.now())
         await until(lambda: _placed(world))
         answer.release.set()
         await until(lambda: len(receiver.requests) == 3)
@@ -244,8 +246,8 @@ async def test_no_placement_runs_if_all_deliveries_have_places(
     notifier = Notifier(world.database)
     await notifier.start()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
-        hand_over = dispatcher.hand_over if told == "by its own process" else notifier.hand_over
-        async with world.intake(hand_over) as intake:
+        by_hint = Sharing(world.clock, os.urandom, world.keyring, notifier).give
+        async with world.intake(dispatcher.hand_over if told == "by its own process" else by_hint) as intake:
             for fifo in (False, True):
                 await world.endpoint(app, receiver.url, fifo=fifo)
             for count in range(2, 8, 2):

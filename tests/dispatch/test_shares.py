@@ -109,7 +109,7 @@ class Cluster:
         await session.ask()
         session.leaving = True
 
-    async def members(self, session: Session) -> shard.Members:
+    async def members(self, session: Session) -> list[shard.Member]:
         await asyncio.sleep(self.answers_after)
         await session.ask()
         session.looks.append(self.loop.time())
@@ -120,8 +120,8 @@ class Cluster:
         if session.hangs:
             await session.lost.wait()
             await session.ask()
-        leaving = sum(one.joined and one.leaving for one in self.sessions)
-        return shard.Members(cast(Any, marks), len(marks) - leaving)
+        leaving = {number for number, one in enumerate(self.sessions) if one.leaving}
+        return [shard.Member(n, cast(Any, mark), n in leaving, None) for n, mark in marks.items()]
 
     async def evict(self, session: Session, silent: Mapping[int, float]) -> int:
         await session.ask()
@@ -538,7 +538,7 @@ def test_a_dispatcher_without_a_response_owns_nothing_until_it_reconnects(
         async with owning(cluster) as one:
             one.session.stuck = True
 
-            async def fail(session: Session) -> shard.Members:
+            async def fail(session: Session) -> list[shard.Member]:
                 if session is one.session:
                     assert one.lanes.mine == ALL
                     raise error

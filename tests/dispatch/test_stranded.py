@@ -55,7 +55,7 @@ async def test_a_delivery_of_an_inactive_endpoint_is_canceled(
                 await connection.execute(change, endpoint.id)
                 task_id = world.new_id()
                 await background_task.cancel_queued(connection, task_id, app.org_id, app.id, endpoint.id, now)
-        dispatcher.hand_over(owed)
+        dispatcher.hand_over(owed, world.clock.now())
         await world.until_states({CANCELED: 6})
         assert receiver.requests == []
         assert await world.fetch("select from pending") == []

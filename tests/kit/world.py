@@ -84,14 +84,20 @@ class World:
     @asynccontextmanager
     async def intake(
         self,
-        hand_over: Callable[[Any], None] | None = None,
+        hand_over: Callable[[Any, float], None] | None = None,
         fan_out: Callable[[], None] = lambda: None,
         **bounds: Any,
     ) -> AsyncIterator[Intake]:
         """Intake, which hands over to a dispatcher or to none."""
         known = Products(self.database, self.clock, {STANDARD: product()} | self.products)
         intake = Intake(
-            self.database, self.clock, os.urandom, hand_over or (lambda owed: None), fan_out, known, **bounds
+            self.database,
+            self.clock,
+            os.urandom,
+            hand_over or (lambda deliveries, since: None),
+            fan_out,
+            known,
+            **bounds,
         )
         await intake.start()
         try:

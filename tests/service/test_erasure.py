@@ -62,7 +62,7 @@ async def at_work(world: World, policy: DispatchLimits | None = None) -> AsyncIt
 def idle(world: World) -> Services:
     """All use cases, with nothing at work."""
     products = Products(world.database, world.clock, {STANDARD: product()})
-    intake = Intake(world.database, world.clock, os.urandom, lambda _: None, lambda: None, products)
+    intake = Intake(world.database, world.clock, os.urandom, lambda *_: None, lambda: None, products)
     return services_of(world, products, intake)
 
 

@@ -46,7 +46,7 @@ async def test_the_response_is_sent_after_the_commit_of_message_and_deliveries(w
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     handed: list[NewDelivery] = []
-    async with world.intake(handed.extend) as intake:
+    async with world.intake(lambda deliveries, since: handed.extend(deliveries)) as intake:
         message = (await intake.accept(world.draft(app, b'{"a": 1}'))).message
         rows = await world.fetch(JOINED)
     assert [tuple(row) for row in rows] == [(b'{"a": 1}', endpoint.id)]
@@ -58,7 +58,7 @@ async def test_concurrent_requests_share_commits(world: World) -> None:
     app = await world.application()
     batches: list[int] = []
 
-    def hand_over(new_deliveries: Sequence[NewDelivery]) -> None:
+    def hand_over(new_deliveries: Sequence[NewDelivery], since: float) -> None:
         batches.append(len(new_deliveries))
 
     await world.endpoint(app, "http://127.0.0.1:9/")
@@ -189,7 +189,7 @@ async def test_wildcards_channels_and_disabled_endpoints_are_matched_in_the_same
     vip = await world.endpoint(app, url, channels=("vip", "beta"))
     await world.endpoint(app, url, disabled_at=app.created_at, disabled_reason="manual")
     handed: list[NewDelivery] = []
-    async with world.intake(handed.extend) as intake:
+    async with world.intake(lambda deliveries, since: handed.extend(deliveries)) as intake:
         await intake.accept(world.draft(app, event_type="transfer.deposit.completed"))
         assert {one.endpoint_id for one in handed} == {exact.id, domain.id, everything.id}
         handed.clear()
@@ -205,7 +205,7 @@ async def test_a_test_is_sent_to_one_endpoint_and_audited_with_its_actor(world: 
     audit.acting(ActorKind.API_KEY, "key_1")
     handed: list[tuple[NewDelivery, int]] = []
 
-    def hand_over(new_deliveries: Sequence[NewDelivery]) -> None:
+    def hand_over(new_deliveries: Sequence[NewDelivery], since: float) -> None:
         handed.extend((one, len(new_deliveries)) for one in new_deliveries)
 
     test = world.draft(app, event_type="a.test", endpoint_id=endpoint.id, event_id="once")
@@ -262,7 +262,7 @@ async def test_large_messages_are_announced_after_the_commit_and_come_last(world
         nonlocal told
         told += 1
 
-    async with world.intake(new_deliveries.extend, tell) as intake:
+    async with world.intake(lambda deliveries, since: new_deliveries.extend(deliveries), tell) as intake:
         await intake.accept(world.draft(small))
         assert (len(new_deliveries), told) == (1, 0)
         await intake.accept(world.draft(large))

@@ -122,7 +122,7 @@ class Bench:
         assert now <= self.now()
         return {key: self.taken[key] for key in keys if key in self.taken}
 
-    def hand_over(self, new_deliveries: Sequence[NewDelivery]) -> None:
+    def hand_over(self, new_deliveries: Sequence[NewDelivery], since: float) -> None:
         self.handed.append(len(new_deliveries))
 
     def fan_out(self) -> None:

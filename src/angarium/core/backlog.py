@@ -112,6 +112,7 @@ class Backlog:
 
     def read(self, place: int, *, known: bool) -> None:
         """The load returned a never-attempted delivery at this position. `known`: it is held or done."""
+        self._position.reach(place)
         if known:
             self._position.advance(place)
         else:

@@ -25,10 +25,11 @@ SLACK: Final = 10_000  # positions that a first-in-first-out lane reads again
 class ReadPosition:
     """See the module's docstring."""
 
-    __slots__ = ("_unread", "after")
+    __slots__ = ("_reached", "_unread", "after")
 
     def __init__(self) -> None:
         self.after = START
+        self._reached = START  # the last position that a load returned
         self._unread = LAST  # the first position that the current load may have missed
 
     def begin(self) -> int:
@@ -36,15 +37,18 @@ class ReadPosition:
         self._unread = LAST
         return self.after
 
+    def reach(self, place: int) -> None:
+        """A load returned the delivery at this position."""
+        self._reached = max(self._reached, place)
+
     def advance(self, place: int) -> None:
         """A load returned the delivery at this position. It and all before it are held or done."""
         if place > FIRST:
             self.after = max(self.after, min(place, self._unread - 1))
 
     def passed(self, place: int) -> bool:
-        """Whether reading is past this position: it was held before, or committed after its position was
-        read."""
-        return place <= self.after
+        """Whether a load may have returned the delivery at this position, which may be done by now."""
+        return place <= self.after or place <= self._reached
 
     def back_to(self, place: int) -> None:
         """The database has a delivery at this position that is not held."""

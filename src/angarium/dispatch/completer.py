@@ -70,7 +70,7 @@ class Completer:
         clock: Clock,
         entropy: Callable[[int], bytes],
         completed: Callable[[list[Outcome], list[float | None]], None],
-        hand_over: Callable[[Sequence[NewDelivery]], None],
+        hand_over: Callable[[Sequence[NewDelivery], float], None],
         history: float = 90 * 86400.0,
         events: Events = NO_EVENTS,
         audience: Audience = NOBODY,
@@ -250,7 +250,7 @@ class Completer:
                 await alert_store.add(connection, notices, self._audience, now)
         for one in disabled:
             self._events.disabled(one.reason)
-        self._hand_over(new_deliveries)
+        self._hand_over(new_deliveries, now)
         return completed
 
 

@@ -42,6 +42,9 @@ from angarium.dispatch.maintenance import Maintenance
 from angarium.dispatch.notifier import Notifier
 from angarium.dispatch.outages import Outages
 from angarium.dispatch.ownership import Ownership
+from angarium.dispatch.peer.frame import HandOver
+from angarium.dispatch.peer.listener import Listener
+from angarium.dispatch.peer.sharing import Sharing
 from angarium.dispatch.placement import Placement
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
@@ -88,8 +91,10 @@ class Dispatcher:
         events: Events = NO_EVENTS,
         tracer: Tracer = NO_TRACER,
         channels: Channels | None = None,
+        peer_address: tuple[str, int] | None = None,
     ) -> None:
-        """`channels`: where alerts to people go; None: no alerts are sent."""
+        """`channels`: where alerts to people go; None: no alerts are sent. `peer_address`: host and port
+        where processes of other hosts hand over deliveries; None: they send hints."""
         chance = chance or random.Random(entropy(16))  # noqa: S311 (for jitter, not for security)
         self._clock = clock
         self._sender = sender
@@ -102,6 +107,10 @@ class Dispatcher:
         self._retiring: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._notifier = Notifier(database)
+        self._sharing = Sharing(clock, entropy, keyring, self._notifier)
+        self._listener = Listener(
+            *(self._sharing.instance, self._sharing.key, entropy, self.received, peer_address)
+        )
         retention = retention or Retention()
         history = retention.history.total_seconds()
         channels = channels or Channels()
@@ -135,7 +144,10 @@ class Dispatcher:
         )
         self._placement = Placement(database, clock, self._registry)
         self._ownership = Ownership(
-            *(database, self, chance), held=lambda: self._guard.hold is not None, events=events
+            *(database, self, chance),
+            held=lambda: self._guard.hold is not None,
+            events=events,
+            peers=self._sharing,
         )
         self._maintenance = Maintenance(database, clock, self._leads, retention, events)
         self._stats_recorder = StatsRecorder(database, clock, events)
@@ -187,6 +199,8 @@ class Dispatcher:
         """Start taking shards and sending."""
         await self._sender.prepare()
         await self._notifier.start()
+        await self._listener.start()
+        self._sharing.addresses = self._listener.addresses
         parts = (
             self._completer,
             self._loader,
@@ -237,55 +251,74 @@ class Dispatcher:
         await self.retire()
         await self._stats_recorder.write()
         await self._report.stop()
+        await self._listener.stop()
+        self._sharing.close()
         await self._notifier.stop()
         await self._sender.close()
 
     # input
 
-    def hand_over(self, new_deliveries: Sequence[NewDelivery], since: float | None = None) -> None:
-        """Take committed deliveries. Those of our shards go into their lanes, the others' owners get a hint.
+    def hand_over(self, new_deliveries: Sequence[NewDelivery], since: float) -> None:
+        """Take deliveries that were committed after `since`. Those of our shards go into their lanes, those
+        of others to their owners.
 
-        `since`: when they were committed, if not just now. If we took a shard after that, its former owner
-        may have sent them, so the lanes read them from the database instead.
+        If we took a shard after `since`, its former owner may have sent them, so the lanes read them from the
+        database instead.
         """
         now = self._clock.now()
         foreign: list[NewDelivery] = []
         for one in new_deliveries:
-            if one.shard == PULLED:
-                continue  # its listener pulls it
             owned_since = self._registry.owned.get(one.shard)
-            if owned_since is None:
+            if owned_since is not None:
+                self._arrive(one, one.due_at, now, doubtful=owned_since > since)
+            elif one.shard != PULLED:  # otherwise its listener pulls it
+                foreign.append(one)
+        if foreign:
+            self._sharing.give(foreign, since)
+
+    def received(self, hand_over: HandOver) -> None:
+        """Another process hands over deliveries of our shards, as it believes."""
+        now = self._clock.now()
+        foreign: list[NewDelivery] = []
+        for one in hand_over.deliveries:
+            if one.shard not in self._registry.owned:
                 foreign.append(one)
                 continue
-            active = self._registry.open(one.app_id, one.endpoint_id)
-            if one.revision > active.revision:
-                active.revision = one.revision
-                active.stale = active.stale or active.target is None or active.target.revision < one.revision
-            if not one.fifo:
-                active.unplaced()
-            doubtful = since is not None and owned_since >= since
-            if doubtful or one.fifo or one.payload is None or (self._registry.short and one.due_at <= now):
-                active.lane.hint(one.due_at, since=active.lane.place(one.message_id, one.seq))
-            else:
-                queued = QueuedDelivery(
-                    one.message_id,
-                    one.due_at,
-                    State.PENDING,
-                    0,
-                    None,
-                    one.payload,
-                    one.event_type,
-                    test=one.test,
-                    content_type=one.content_type,
-                    pending=True,
-                    expires_at=one.expires_at,
-                    seq=one.seq,
-                    trace=one.trace,
-                )
-                active.lane.arrive(queued, now)
-            self._registry.mark(active)
+            # the clocks of two hosts differ by a little: what was due there is due
+            due_at = min(one.due_at, now) if one.due_at <= hand_over.sent_at else one.due_at
+            doubtful = hand_over.tenures.get(one.shard) != self._ownership.tenure(one.shard)
+            self._arrive(one, due_at, now, doubtful=doubtful)
         if foreign:
             self._notifier.tell(foreign)
+
+    def _arrive(self, one: NewDelivery, due_at: float, now: float, *, doubtful: bool) -> None:
+        """Put a delivery into its lane. `doubtful`: it may have been sent; the database knows."""
+        active = self._registry.open(one.app_id, one.endpoint_id)
+        if one.revision > active.revision:
+            active.revision = one.revision
+            active.stale = active.stale or active.target is None or active.target.revision < one.revision
+        if not one.fifo:
+            active.unplaced()
+        if doubtful or one.fifo or one.payload is None or (self._registry.short and due_at <= now):
+            active.lane.hint(due_at, since=active.lane.place(one.message_id, one.seq))
+        else:
+            queued = QueuedDelivery(
+                one.message_id,
+                due_at,
+                State.PENDING,
+                0,
+                None,
+                one.payload,
+                one.event_type,
+                test=one.test,
+                content_type=one.content_type,
+                pending=True,
+                expires_at=one.expires_at,
+                seq=one.seq,
+                trace=one.trace,
+            )
+            active.lane.arrive(queued, now)
+        self._registry.mark(active)
 
     def fan_out(self) -> None:
         """A message was accepted whose deliveries are not written yet."""
@@ -326,6 +359,7 @@ class Dispatcher:
             self._registry.clock_set(by)
             self._space.clock_set(by)
         self._backlog_poller.clock_set(by)
+        self._sharing.clock_jumped()
         self._maintenance.clock_jumped(by)
 
     def gained(self, shards: Iterable[int]) -> None:

@@ -17,7 +17,7 @@ from angarium.core.errors import StoreUnavailable
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
-from angarium.store.hint import FAN_OUT, LaneWork, accepted, send
+from angarium.store.hint import EVERYTHING, FAN_OUT, LaneWork, accepted, send
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +28,14 @@ _Lane = tuple[UUID, UUID]  # application id and endpoint id
 
 
 class Notifier:
-    """Collects lanes and sends hints. Also replaces the dispatcher in a process that has none."""
+    """Collects lanes and sends hints."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         # lane -> id of its first new message, and the first position in the order of acceptance
         self._first: dict[_Lane, tuple[UUID, int]] = {}
-        self._fan_out = False  # a hint for the fan-out is pending
-        self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: for the fan-out only
+        self._others: set[str] = set()  # hints that name no lane
+        self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: for one of those
             self._tell,
             lambda _told, _nothing: None,
             self._lost,
@@ -54,11 +54,8 @@ class Notifier:
             self._batcher.close()
             await self._task
 
-    def hand_over(self, new_deliveries: Sequence[NewDelivery]) -> None:
-        """Take accepted deliveries. This process owns no lanes, so all get hints."""
-        self.tell(new_deliveries)
-
     def tell(self, new_deliveries: Iterable[NewDelivery]) -> None:
+        """Hint at the lanes of accepted deliveries."""
         for one in new_deliveries:
             lane = (one.app_id, one.endpoint_id)
             first = self._first.get(lane)
@@ -69,15 +66,21 @@ class Notifier:
 
     def fan_out(self) -> None:
         """A message was accepted whose deliveries another process must write."""
-        if not self._fan_out:
-            self._fan_out = True
+        self._add(FAN_OUT)
+
+    def everywhere(self) -> None:
+        """Any lane may have work of which its owner does not know."""
+        self._add(EVERYTHING)
+
+    def _add(self, hint: str) -> None:
+        if hint not in self._others:
+            self._others.add(hint)
             self._batcher.put(None)
 
     async def _tell(self, lanes: list[_Lane | None]) -> None:
         hints = accepted(LaneWork(*lane, *self._first.pop(lane)) for lane in lanes if lane is not None)
-        if self._fan_out:
-            self._fan_out = False
-            hints.append(FAN_OUT)
+        hints += self._others
+        self._others = set()
         if hints:
             async with self._database.connection() as connection:
                 await send(connection, hints, alone=True)

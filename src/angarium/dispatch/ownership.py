@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -52,6 +52,14 @@ class Lanes(Protocol):
     def hinted(self, hint: Hint) -> None: ...
 
 
+class Peers(Protocol):
+    """What ownership calls on the part that passes deliveries to other processes."""
+
+    def announcement(self, tenures: Mapping[int, int]) -> store.Announcement: ...
+
+    def seen(self, read: Sequence[store.Member]) -> None: ...
+
+
 class Ownership:
     """Takes, balances and releases shards until stopped."""
 
@@ -62,15 +70,19 @@ class Ownership:
         chance: random.Random,
         held: Callable[[], bool] = lambda: False,
         events: Events = NO_EVENTS,
+        peers: Peers | None = None,
     ) -> None:
-        """`held`: no shard may be taken now."""
+        """`held`: no shard may be taken now. `peers`: None if deliveries are not passed on directly."""
         self._database = database
         self._events = events
         self._lanes = lanes
         self._held = held
         self._chance = chance
         self._silences: Silences[int, datetime] = Silences(store.SILENCE, store.GAP)
-        self._owned: set[int] = set()
+        self._peers = peers
+        self._owned: dict[int, int] = {}  # shard -> tenure
+        self._tenure = 0  # the last one
+        self._announced: dict[int, int] | None = None
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
         self._retiring = False
@@ -83,6 +95,10 @@ class Ownership:
     def sure(self) -> bool:
         """Whether no other process can own our shards. False after a pause or sleep, until the next look."""
         return steady() - self._heard_at < store.SILENCE
+
+    def tenure(self, shard: int) -> int | None:
+        """A number that changes whenever the shard is taken. None: it is not ours."""
+        return self._owned.get(shard)
 
     @property
     def heard_at(self) -> float | None:
@@ -115,6 +131,7 @@ class Ownership:
             self._lost.clear()
             if not self._retiring:
                 self._ending.clear()
+            self._announced = None
             connection.add_termination_listener(self._on_lost)
             try:
                 await connection.add_listener(store.CHANNEL, self._on_hint)
@@ -163,6 +180,7 @@ class Ownership:
                 patience *= 2
             if len(self._owned) <= share:
                 patience = _PATIENCE
+            await self._announce(connection)
             self.first_share.set()
             hasty = haste > 0 and len(self._owned) < share
             haste -= hasty
@@ -175,6 +193,7 @@ class Ownership:
         await store.leave(connection)
         while not self._lost.is_set():
             await self._release(connection, [shard for shard in self._owned if not self._lanes.busy(shard)])
+            await self._announce(connection)
             await self._look(connection)
             await self._pause(LOOK / 10 if self._owned else LOOK)
 
@@ -182,22 +201,38 @@ class Ownership:
         """Show that we are alive, and evict silent dispatchers. Returns how many share the shards."""
         asked_at = steady()
         members = await store.members(connection)
-        self.dispatchers = len(members.marks)
-        silent = self._silences.look(members.marks, steady())
+        self.dispatchers = len(members)
+        if self._peers is not None:
+            self._peers.seen(members)
+        silent = self._silences.look({one.pid: one.mark for one in members}, steady())
         if silent and (evicted := await store.evict(connection, silent)):
             log.warning("shards.evicted", owners=evicted)
             self._events.shards("evicted", evicted)
         was_sure, self._heard_at = self.sure, asked_at
         if not was_sure:
             self._lanes.gained(())
-        return max(1, members.staying)
+        return max(1, sum(not one.leaving for one in members))
+
+    async def _announce(self, connection: Connection) -> None:
+        """Announce the shards, if they changed."""
+        if self._peers is None or self._owned == self._announced:
+            return
+        owned = dict(self._owned)
+        try:
+            await store.announce(connection, self._peers.announcement(owned))
+        except RAISED as error:
+            # a database that became read-only, for example; if the connection is lost, the next look says so
+            log.debug("shards.unannounced", error=str(error))
+        else:
+            self._announced = owned
 
     async def _take(self, connection: Connection, free: list[int], room: int) -> None:
         while free and room > 0:
             some, free = free[:room], free[room:]
             taken = await store.take(connection, some)
             if taken:
-                self._owned.update(taken)
+                self._tenure += 1
+                self._owned.update(dict.fromkeys(taken, self._tenure))
                 room -= len(taken)
                 log.info("shards.taken", shards=len(taken), owned=len(self._owned))
                 self._events.shards("taken", len(taken))
@@ -211,7 +246,8 @@ class Ownership:
 
     async def _release(self, connection: Connection, shards: Sequence[int]) -> None:
         self._lanes.lost(shards)
-        self._owned.difference_update(shards)
+        for shard in shards:
+            self._owned.pop(shard, None)
         if shards:
             await store.release(connection, shards)
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
@@ -229,7 +265,7 @@ class Ownership:
         return [shard for shard in draining.result() if not self._lanes.busy(shard)]
 
     def _give_up(self) -> None:
-        owned, self._owned = self._owned, set()
+        owned, self._owned = self._owned, {}
         if owned and not self._stop.is_set():
             self._events.shards("lost", len(owned))
         self._lanes.lost(owned)

@@ -151,7 +151,8 @@ class Large:
 
 
 class Intake:
-    """Stores drafts in batches; `hand_over` gets the deliveries of each batch after its commit.
+    """Stores drafts in batches; `hand_over` gets the deliveries of each batch after its commit, with a time
+    before it.
 
     `fan_out` is called when some deliveries are still to be written.
     `history`: seconds for which messages are kept. No payload is kept longer. `quota`: the limits of
@@ -163,7 +164,7 @@ class Intake:
         database: Database,
         clock: Clock,
         entropy: Callable[[int], bytes],
-        hand_over: Callable[[Sequence[store.NewDelivery]], None],
+        hand_over: Callable[[Sequence[store.NewDelivery], float], None],
         fan_out: Callable[[], None],
         products: Products,
         *,
@@ -346,7 +347,7 @@ class Intake:
             if tests:
                 await self._record(connection, items, stored, now)
             else:
-                self._hand_over(new_deliveries)
+                self._hand_over(new_deliveries, now)
             repeated = [
                 item.key
                 for item, one in zip(items, stored, strict=True)
@@ -362,7 +363,7 @@ class Intake:
         took = self._clock.steady() - begun
         self._events.accepted(app_ids, len(new_deliveries), duplicates, refused, took)
         if tests:
-            self._hand_over(new_deliveries)
+            self._hand_over(new_deliveries, now)
         late = any(one.late for one in stored)
         if late:
             self._fan_out()

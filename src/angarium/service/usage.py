@@ -70,7 +70,7 @@ class UsageFolder(Events):
         self._history = history
         self._audience = audience
         self._events = events
-        self.hand_over: Callable[[Sequence[accept.NewDelivery]], None] = lambda new_deliveries: None
+        self.hand_over: Callable[[Sequence[accept.NewDelivery], float], None] = lambda new, since: None
         self._asked = asyncio.Event()
         self._never = asyncio.Event()
 
@@ -122,7 +122,7 @@ class UsageFolder(Events):
             if found:
                 new_deliveries = await self._act(connection, found, now)
         if new_deliveries:
-            self.hand_over(new_deliveries)
+            self.hand_over(new_deliveries, now)
         return count
 
     async def _limits(self, connection: Connection, one: Folded) -> QuotaLimits:

@@ -28,6 +28,7 @@ from angarium.settings.value import (
     OptionalListenAddress,
     OptionalSecret,
     Origins,
+    PeerAddress,
     PostgresqlUrl,
     PublicUrl,
     Ratio,
@@ -57,6 +58,13 @@ class Declaration(BaseSettings):
         "127.0.0.1:9464",
         description="Address and port of the listener for operators' tools, which serves `/metrics`. It has "
         "no authentication, so keep it in a private network. Empty: none, as in `angarium dev`.",
+    )
+    peer_listen: PeerAddress = Field(
+        "",
+        description="Address and port at which a process that dispatches gets deliveries from processes on "
+        "other hosts, e.g. `10.1.2.3:8072`. They are encrypted. If the port is taken, as with `--processes`, "
+        "the next free one is used. Empty: only processes on the same host hand over directly; others "
+        "send a hint, and the delivery is read from the database.",
     )
     metrics_applications: ApplicationIds = Field(
         _written(""),

@@ -61,6 +61,12 @@ def _address(value: str) -> str:
     return value
 
 
+def _peer_address(value: str) -> str:
+    if value and host_and_port(_address(value))[0] in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+        raise ValueError("write an address of this host that the other hosts reach, such as 10.1.2.3:8072")
+    return value
+
+
 def _address_or_empty(value: str) -> str:
     return _address(value) if value else value
 
@@ -148,6 +154,7 @@ Subnets = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValid
 
 ListenAddress = Annotated[str, AfterValidator(_address)]
 OptionalListenAddress = Annotated[str, AfterValidator(_address_or_empty)]
+PeerAddress = Annotated[str, AfterValidator(_peer_address)]
 
 # an empty text leaves these unset
 OptionalSecret = Annotated[SecretStr | None, UNSET]

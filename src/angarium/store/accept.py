@@ -51,8 +51,9 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     trace: bytes | None = None  # the span of its acceptance, if it is sampled
 
 
-class NewDelivery(msgspec.Struct, frozen=True, gc=False):
-    """A delivery just committed, with everything that a lane needs to send it without a query."""
+class NewDelivery(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A delivery just committed, with everything that a lane needs to send it without a query. Processes send
+    it to each other, so a change of its fields changes dispatch/peer/frame.py's MAGIC."""
 
     app_id: UUID
     endpoint_id: UUID

@@ -6,12 +6,11 @@ All calls of a dispatcher use one dedicated connection, which is open as long as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from angarium.store.connection import Connection
+from angarium.store.connection import Connection, Row
 from angarium.store.database import GONE
 from angarium.store.sql import queries
 
@@ -24,14 +23,25 @@ TIMEOUT: Final = 8.0  # seconds without a response after which an owner stops se
 SESSION: Final = {"name": "dispatcher"} | GONE
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
-    """The sessions of dispatchers. `marks`: by session, what changes with every query of it (None: this role
-    may not see it). They are times of the database's clock, so only compare them for equality. `staying`: how
-    many share the shards."""
+class Announcement(NamedTuple):
+    """What a dispatcher announces: where its process listens, the key that encrypts what is sent to it
+    (sealed), and the shards that it owns, each with a tenure: a number that changes whenever it is taken."""
 
-    marks: Mapping[int, datetime | None]
-    staying: int
+    instance: bytes
+    addresses: tuple[str, ...]
+    sealed_key: bytes
+    tenures: Mapping[int, int]
+
+
+class Member(NamedTuple):
+    """The session of a dispatcher. `mark` changes with every query of the session (None: this role may not
+    see it). Marks are times of the database's clock, so only compare them for equality. `leaving`: it takes
+    no share of the shards."""
+
+    pid: int
+    mark: datetime | None
+    leaving: bool
+    announcement: Announcement | None
 
 
 def shard_of(endpoint_id: UUID) -> int:
@@ -41,6 +51,7 @@ def shard_of(endpoint_id: UUID) -> int:
 
 async def join(connection: Connection) -> None:
     """Count this connection among the dispatchers until it is closed."""
+    await queries.shard_withdraw(connection)
     await queries.shard_join(connection)
 
 
@@ -49,10 +60,31 @@ async def leave(connection: Connection) -> None:
     await queries.shard_leave(connection)
 
 
-async def members(connection: Connection) -> Members:
+async def members(connection: Connection) -> list[Member]:
     """The sessions of all dispatchers."""
-    rows = [row async for row in queries.shard_members(connection)]
-    return Members({row["pid"]: row["mark"] for row in rows}, sum(not row["leaving"] for row in rows))
+    return [
+        Member(row["pid"], row["mark"], row["leaving"], _announced(row))
+        async for row in queries.shard_members(connection)
+    ]
+
+
+def _announced(row: Row) -> Announcement | None:
+    if row["instance"] is None:
+        return None
+    tenures = dict(zip(row["shards"], row["tenures"], strict=True))
+    return Announcement(row["instance"], tuple(row["addresses"]), row["sealed_key"], tenures)
+
+
+async def announce(connection: Connection, announcement: Announcement) -> None:
+    """Announce this session, instead of what it announced before."""
+    await queries.shard_announce(
+        connection,
+        instance=announcement.instance,
+        addresses=announcement.addresses,
+        sealed_key=announcement.sealed_key,
+        shards=list(announcement.tenures),
+        tenures=list(announcement.tenures.values()),
+    )
 
 
 async def evict(connection: Connection, silent: Mapping[int, datetime]) -> int:

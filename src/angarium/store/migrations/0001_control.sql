@@ -18,6 +18,16 @@ create table control.installation (
 
 insert into control.installation (oldest_release, epoch) values ('0.1.0', gen_random_uuid());
 
+-- what each dispatcher announces, so that other processes pass deliveries directly to it (store/shard.py)
+create table control.dispatcher (
+    pid integer primary key,  -- of its session, which holds the lock of dispatchers; without it the row is void
+    instance bytea not null,  -- differs for every process that was ever started
+    addresses text[] not null,
+    sealed_key bytea not null,  -- encrypts what is sent to it
+    shards integer[] not null,
+    tenures bigint[] not null  -- for each shard: a number that changes whenever it is taken
+);
+
 -- organizations with a profile; one without a row has the standard profile
 create table control.organization (
     id text primary key,
