@@ -55,6 +55,10 @@ class FakeCollector:
     def named(self, name: str) -> list[SentSpan]:
         return [span for span in self.spans if span.name == name]
 
+    def parent(self, span: SentSpan) -> SentSpan | None:
+        """The parent, if it has arrived."""
+        return next((one for one in self.spans if one.span_id == span.parent_id), None)
+
 
 def samples_of(request: ExportMetricsServiceRequest) -> dict[Sample, float]:
     found: dict[Sample, float] = {}

@@ -87,7 +87,9 @@ class Site:
         """Wait for the attempts; all belong to the acceptance in the trace of that number."""
         await until(lambda: len(self.of("attempt", message_id)) >= attempts, f"{attempts} spans of attempts")
         (accepted,) = self.of("accept", message_id)
-        (request,) = [one for one in self.there.spans if one.span_id == accepted.parent_id]
+        await until(lambda: self.there.parent(accepted), "the span of the request, which may end after them")
+        request = self.there.parent(accepted)
+        assert request is not None
         assert (request.trace_id, request.parent_id) == (trace(number), PARENT)
         assert accepted.trace_id == trace(number)
         found = self.of("attempt", message_id)

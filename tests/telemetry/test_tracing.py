@@ -91,6 +91,16 @@ def of(there: FakeCollector, name: str, message_id: str) -> list[SentSpan]:
     return [one for one in there.named(name) if one.attributes["messaging.message.id"] == message_id]
 
 
+async def acceptance(there: FakeCollector, message_id: str) -> tuple[SentSpan, SentSpan]:
+    """The spans of the acceptance and of its request, which may arrive after those of attempts."""
+    await until(lambda: of(there, "accept", message_id), "the span of the acceptance")
+    (accepted,) = of(there, "accept", message_id)
+    await until(lambda: there.parent(accepted), "the span of the request")
+    request = there.parent(accepted)
+    assert request is not None
+    return accepted, request
+
+
 async def test_a_delivery_is_linked_to_the_acceptance_that_belongs_to_the_callers_trace(
     database_url: str,
 ) -> None:
@@ -107,8 +117,7 @@ async def test_a_delivery_is_linked_to_the_acceptance_that_belongs_to_the_caller
         for way, sent_headers in ways.items():
             message_id = await post(session, "app/one/msg", MESSAGE, sent_headers)
             await until(lambda message_id=message_id: len(of(there, "attempt", message_id)) == 2, way)  # type: ignore[misc]
-            (accepted,) = of(there, "accept", message_id)
-            (request,) = [one for one in there.spans if one.span_id == accepted.parent_id]
+            accepted, request = await acceptance(there, message_id)
             assert (request.name, request.kind) == (f"POST {ROUTE}", SERVER)
             assert (request.trace_id, request.parent_id) == (TRACE, SPAN)
             assert request.attributes["http.response.status_code"] == 202
@@ -164,8 +173,7 @@ async def test_requests_without_a_callers_trace_are_traced_by_the_ratio(database
         await post(session, "app/one/endpoint", {"url": heard.url})
         message_id = await post(session, "app/one/msg", MESSAGE)
         await until(lambda: len(of(there, "attempt", message_id)) == 2)
-        (accepted,) = of(there, "accept", message_id)
-        (request,) = [one for one in there.spans if one.span_id == accepted.parent_id]
+        _, request = await acceptance(there, message_id)
         assert request.parent_id == ""
         # receivers get nothing unless a setting says so
         assert all("traceparent" not in headers for headers, _ in heard.requests)

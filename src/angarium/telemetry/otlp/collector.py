@@ -172,7 +172,8 @@ class Collector:
 class _Reason(logging.Handler):
     """Keeps what the exporters log, instead of writing each line.
 
-    An exporter that retries warns with the cause, and gives up with an error that has no cause.
+    An exporter that retries warns with the cause, and gives up with an error that has no cause. The first
+    cause counts: a later attempt may only have run out of time.
     """
 
     def __init__(self) -> None:
@@ -193,7 +194,7 @@ class _Reason(logging.Handler):
         message = record.getMessage()[:_LONGEST]
         if record.levelno >= logging.ERROR:
             self._last = message
-        else:
+        elif not self._cause:
             self._cause = message
 
     def taken(self) -> str:
