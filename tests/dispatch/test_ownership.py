@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from angarium.clock import steady
+from angarium.clock import datetime_at, steady
 from angarium.dispatch import ownership
-from angarium.store import shard
+from angarium.store import partition, shard
 from angarium.store.connection import Connection
-from tests.kit.patience import until
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Held, Receiver
 from tests.kit.world import World
 
@@ -66,6 +67,10 @@ async def test_a_dispatcher_that_stops_gives_away_every_shard_whose_attempts_hav
                 await until(lambda: staying.owned == shards - {busy}, "all others are taken")
                 assert leaving.owned == {busy}
                 assert not stopping.done()
+
+                # partitions are made meanwhile
+                async with asyncio.timeout(PATIENCE / 2), world.database.connection() as connection:
+                    await partition.ahead(connection, datetime_at(4e9), timedelta(days=1))
 
                 # what the process that stops accepts meanwhile is sent by the other
                 elsewhere = next(one for one in iter(world.new_id, None) if shard.shard_of(one) != busy)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
 from angarium.store.sql import expanded, parts_of, queries, walk
@@ -82,3 +86,11 @@ def test_every_walk_has_two_directions_and_all_includes_are_replaced() -> None:
         assert walk(name, upwards=True).sql != walk(name, upwards=False).sql
     for name in queries.available_queries:
         assert "-- include" not in getattr(queries, name).sql
+
+
+def test_each_advisory_lock_has_a_key_of_its_own() -> None:
+    """Two purposes with one key wait for each other."""
+    folder = Path(str(files("angarium.store"))) / "queries"
+    text = "".join(one.read_text() for one in sorted(folder.glob("*.sql")))
+    taken = re.findall(r"pg_(?:try_)?advisory_(?:xact_)?lock(?:_shared)?\(([^)]*)\)", text)
+    assert len(taken) == len(set(taken)) >= 4

@@ -4,7 +4,7 @@ select pg_advisory_lock_shared(1097755489, -1);
 
 -- name: shard_leave^
 -- Take the shared lock of dispatchers that stop, beside that of all.
-select pg_advisory_lock_shared(1097755489, -2);
+select pg_advisory_lock_shared(1097755489, -3);
 
 -- part: shard_member
 -- the sessions that hold the shared lock in this database
@@ -17,7 +17,7 @@ and database = (select oid from pg_database where datname = current_database())
 select l.pid, a.state_change as mark,
        exists (
            select from pg_locks as other
-           where other.locktype = 'advisory' and other.classid = 1097755489 and other.objid = 4294967294
+           where other.locktype = 'advisory' and other.classid = 1097755489 and other.objid = 4294967293
              and other.objsubid = 2 and other.granted and other.database = l.database and other.pid = l.pid
        ) as leaving,
        d.instance, d.addresses, d.sealed_key, d.shards, d.tenures
