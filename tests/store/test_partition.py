@@ -7,7 +7,9 @@ import os
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
+import structlog
 
 from angarium.clock import datetime_at
 from angarium.core import ids
@@ -129,6 +131,34 @@ async def test_a_partition_in_use_is_kept_and_blocks_no_statement(world: World) 
         await partition.drop(connection, now, timedelta(days=90), 10)
         assert await names(connection, name) == []
         assert await connection.fetchval("select count(*) from message") == 20
+
+
+@pytest.mark.parametrize("parent", ["message", "attempt", "payload"])
+async def test_a_session_that_does_not_find_a_partition_that_exists_reads_the_table_again(
+    database: Database, parent: str
+) -> None:
+    missing = asyncpg.CheckViolationError()
+    missing.table_name, missing.constraint_name = parent, None
+    errors = iter([missing, missing])
+    covered = 0
+
+    async def write() -> str:
+        for error in errors:
+            raise error
+        return "written"
+
+    async def cover() -> None:
+        nonlocal covered
+        covered += 1
+
+    version = "select xmin from pg_attribute where attrelid = $1::text::regclass and attnum = 1"
+    async with database.connection() as connection:
+        before = await connection.fetchval(version, f"angarium_1.{parent}")
+        with structlog.testing.capture_logs() as logged:
+            assert await partition.covered(connection, write, cover) == "written"
+        assert await connection.fetchval(version, f"angarium_1.{parent}") != before
+    assert covered == 2
+    assert [(one["event"], one["table"]) for one in logged] == [("partition.unseen", parent)]
 
 
 def test_a_day_begins_and_ends_at_midnight_utc() -> None:

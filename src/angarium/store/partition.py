@@ -40,7 +40,7 @@ async def covered(
 ) -> T:
     """Call `write` and return its result. If a row finds no partition, call `cover` and then `write`
     again."""
-    for _ in range(TRIES):
+    for number in range(TRIES):
         try:
             if not connection.is_in_transaction():
                 return await write()
@@ -49,6 +49,11 @@ async def covered(
         except asyncpg.CheckViolationError as error:
             if error.constraint_name is not None:  # a real constraint; a missing partition has no name
                 raise
+            parent = error.table_name
+        if number and parent is not None:
+            # Seen rarely, in sessions that first used the table while another one added its partitions.
+            log.warning("partition.unseen", table=parent)
+            await queries.partition_refresh(connection, parent=parent)
         await cover()
     return await write()
 

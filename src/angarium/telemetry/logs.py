@@ -60,6 +60,7 @@ EVENTS: Final = {
     "poll.failed": "the periodic scan for lanes with work failed; retried",
     "part.broken": "an internal error stopped a part of the dispatcher; it is restarted",
     "partition.dropped": "an expired daily partition of history or payloads was dropped",
+    "partition.unseen": "a database session did not find a partition that exists; it reads its tables again",
     "partition.locked": "a partition is in use and could not be dropped; retried",
     "process.refused": "the database refuses this process, and why; it stops and is not restarted",
     "process.died": "a worker process exited unexpectedly; it is restarted",

@@ -350,6 +350,17 @@ begin
     return true;
 end $$;
 
+-- Lets all sessions read again which partitions a table has: the change of a column to what it is makes PostgreSQL
+-- discard what each session remembers of the table.
+create function section.refresh_partitions(parent text) returns void language plpgsql as $$
+begin
+    execute format(
+        'alter table only section.%I alter column %I set statistics -1', parent,
+        (select attname from pg_attribute where attrelid = format('section.%I', parent)::regclass and attnum = 1)
+    );
+end $$;
+
+
 -- Drops a partition. It locks the parent only briefly. The caller sets lock_timeout, so that no statement waits long
 -- behind it.
 create function section.drop_partition(parent text, name text) returns void language plpgsql as $$

@@ -14,5 +14,9 @@ order by c.relname;
 -- name: partition_add^
 select section.add_partition(:parent, :name, :low, :high);
 
+-- name: partition_refresh^
+-- Let all sessions read again which partitions a table has. It blocks no reads and writes.
+select section.refresh_partitions(:parent);
+
 -- name: partition_drop^
 select section.drop_partition(:parent, :name);
