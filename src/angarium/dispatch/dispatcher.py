@@ -21,8 +21,6 @@ from angarium.core.errors import StoreReason
 from angarium.core.event import NO_EVENTS, Events
 from angarium.core.keyring import Keyring
 from angarium.core.lane import Load, Send, Wait
-from angarium.core.lane_queue import QueuedDelivery
-from angarium.core.nouns import State
 from angarium.core.pace import Pace
 from angarium.core.product import Product
 from angarium.core.read_position import FIRST
@@ -270,7 +268,7 @@ class Dispatcher:
         for one in new_deliveries:
             owned_since = self._registry.owned.get(one.shard)
             if owned_since is not None:
-                self._arrive(one, one.due_at, now, doubtful=owned_since > since)
+                self._registry.arrive(one, one.due_at, now, doubtful=owned_since > since)
             elif one.shard != PULLED:  # otherwise its listener pulls it
                 foreign.append(one)
         if foreign:
@@ -287,38 +285,9 @@ class Dispatcher:
             # the clocks of two hosts differ by a little: what was due there is due
             due_at = min(one.due_at, now) if one.due_at <= hand_over.sent_at else one.due_at
             doubtful = hand_over.tenures.get(one.shard) != self._ownership.tenure(one.shard)
-            self._arrive(one, due_at, now, doubtful=doubtful)
+            self._registry.arrive(one, due_at, now, doubtful=doubtful)
         if foreign:
             self._notifier.tell(foreign)
-
-    def _arrive(self, one: NewDelivery, due_at: float, now: float, *, doubtful: bool) -> None:
-        """Put a delivery into its lane. `doubtful`: it may have been sent; the database knows."""
-        active = self._registry.open(one.app_id, one.endpoint_id)
-        if one.revision > active.revision:
-            active.revision = one.revision
-            active.stale = active.stale or active.target is None or active.target.revision < one.revision
-        if not one.fifo:
-            active.unplaced()
-        if doubtful or one.fifo or one.payload is None or (self._registry.short and due_at <= now):
-            active.lane.hint(due_at, since=active.lane.place(one.message_id, one.seq))
-        else:
-            queued = QueuedDelivery(
-                one.message_id,
-                due_at,
-                State.PENDING,
-                0,
-                None,
-                one.payload,
-                one.event_type,
-                test=one.test,
-                content_type=one.content_type,
-                pending=True,
-                expires_at=one.expires_at,
-                seq=one.seq,
-                trace=one.trace,
-            )
-            active.lane.arrive(queued, now)
-        self._registry.mark(active)
 
     def fan_out(self) -> None:
         """A message was accepted whose deliveries are not written yet."""

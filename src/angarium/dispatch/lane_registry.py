@@ -10,9 +10,12 @@ from uuid import UUID
 
 from angarium.clock import Clock
 from angarium.core.lane import Lane, Limits
+from angarium.core.lane_queue import QueuedDelivery
+from angarium.core.nouns import State
 from angarium.core.read_position import LAST
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.ready_queue import ReadyQueue
+from angarium.store.accept import NewDelivery
 from angarium.store.shard import shard_of
 
 IDLE: Final = 60.0  # seconds until an idle lane may be closed
@@ -89,6 +92,35 @@ class LaneRegistry:
     def news(self, active: ActiveLane, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
         """The database has a delivery for the lane, due at `due_at` (see `Lane.hint`)."""
         active.lane.hint(due_at, manual=manual, since=since)
+        self.mark(active)
+
+    def arrive(self, one: NewDelivery, due_at: float, now: float, *, doubtful: bool) -> None:
+        """Put an accepted delivery into its lane. `doubtful`: it may have been sent; the database knows."""
+        active = self.open(one.app_id, one.endpoint_id)
+        if one.revision > active.revision:
+            active.revision = one.revision
+            active.stale = active.stale or active.target is None or active.target.revision < one.revision
+        if not one.fifo:
+            active.unplaced()
+        if doubtful or one.fifo or one.payload is None or (self.short and due_at <= now):
+            active.lane.hint(due_at, since=active.lane.place(one.message_id, one.seq))
+        else:
+            queued = QueuedDelivery(
+                one.message_id,
+                due_at,
+                State.PENDING,
+                0,
+                None,
+                one.payload,
+                one.event_type,
+                test=one.test,
+                content_type=one.content_type,
+                pending=True,
+                expires_at=one.expires_at,
+                seq=one.seq,
+                trace=one.trace,
+            )
+            active.lane.arrive(queued, now)
         self.mark(active)
 
     def mark(self, active: ActiveLane) -> None:
