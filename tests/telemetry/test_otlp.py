@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 
@@ -228,3 +229,18 @@ async def test_a_proxy_and_compression_are_taken_from_the_environment(
             await until(lambda: bool(proxy.metrics))
     (headers,) = proxy.headers
     assert (headers["host"], headers["content-encoding"]) == ("collector.invalid:4318", "gzip")
+
+
+def test_of_several_attempts_the_first_cause_is_told() -> None:
+    reason = module._Reason()
+    exporter = logging.getLogger("opentelemetry.exporter.otlp")
+    reason.attach()
+    try:
+        exporter.warning("certificate verify failed")
+        exporter.warning("timed out")
+        exporter.error("gave up")
+        assert reason.taken() == "certificate verify failed"
+        exporter.error("gave up")
+        assert reason.taken() == "gave up"
+    finally:
+        reason.detach()
