@@ -20,7 +20,6 @@ from angarium.core.errors import SettingsError, StoreReason, StoreUnavailable
 from angarium.core.event import NO_EVENTS, Events
 from angarium.core.inbox import ANYWHERE, InboxUrls
 from angarium.core.keyring import Keyring
-from angarium.core.otlp import headers_of
 from angarium.core.probe import Link, StartStep
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.quota import QuotaLimits
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
     from angarium.telemetry.measurement import Measurement
-    from angarium.telemetry.otlp.collector import Collector
-    from angarium.telemetry.registry import Registry
 
 log = structlog.get_logger(__name__)
 
@@ -91,32 +88,6 @@ def products_of(settings: Settings) -> dict[str, Product]:
     return products
 
 
-def require_otel(settings: Settings) -> None:
-    """Raises SettingsError if there is a collector, but not the extra that sends to it."""
-    if settings.otlp_endpoint is None:
-        return
-    try:
-        import angarium.telemetry.otlp.collector  # noqa: F401
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("opentelemetry"):
-            raise
-        raise SettingsError('ANGARIUM_OTLP_ENDPOINT needs: pip install "angarium[otel]"') from error
-
-
-def collector(
-    settings: Settings, role: str, shutdown: Shutdown, registry: Registry | None = None
-) -> Collector | None:
-    """The collector that metrics and traces are sent to, if there is one. `registry` counts what is sent.
-    Raises SettingsError without the extra `otel`."""
-    if settings.otlp_endpoint is None:
-        return None
-    require_otel(settings)
-    from angarium.telemetry.otlp.collector import Collector
-
-    headers = {} if settings.otlp_headers is None else headers_of(settings.otlp_headers.get_secret_value())
-    return Collector(settings.otlp_endpoint, headers, role, shutdown, registry)
-
-
 def quota_of(settings: Settings) -> QuotaLimits:
     """The limits of applications that have no others."""
     return QuotaLimits(
@@ -125,15 +96,6 @@ def quota_of(settings: Settings) -> QuotaLimits:
         endpoints_soft=settings.endpoint_soft_limit,
         endpoints_hard=settings.endpoint_limit,
     )
-
-
-def tracer(settings: Settings, collector: Collector) -> Tracer:
-    """What sends spans to a collector, if a setting says so."""
-    if settings.trace_ratio is None:
-        return NO_TRACER
-    from angarium.telemetry.otlp.tracer import OtlpTracer
-
-    return OtlpTracer(collector, settings.trace_ratio, passes=settings.trace_receivers)
 
 
 def retention_of(settings: Settings) -> Retention:

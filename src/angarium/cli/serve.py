@@ -128,7 +128,7 @@ def require_secrets(settings: Settings) -> None:
 
 
 def _require_otel(settings: Settings) -> None:
-    from angarium.build import require_otel
+    from angarium.server.otlp import require_otel
 
     require_otel(settings)
 
