@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pty
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +22,7 @@ from angarium.cli.error import Exit
 from angarium.client import transport
 from tests.kit.command import OWN_PROCESS, Done, run
 from tests.kit.commands import commands, options, parsed
+from tests.kit.patience import PATIENCE
 from tests.kit.port import free_port
 
 COMMANDS = commands()
@@ -169,3 +174,25 @@ def test_a_server_that_is_another_one_is_said(files: None, status: int) -> None:
             said = refusal(done)
             assert done.returncode in (Exit.FAILED, Exit.UNREACHABLE), (name, said)
             assert "Check the URL" in said, name
+
+
+def test_a_person_at_a_terminal_is_told_why_a_command_waits() -> None:
+    ours, theirs = pty.openpty()
+    words = ["application", "list", "--url", f"http://127.0.0.1:{free_port()}", "--token", "t"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "angarium.cli.main", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            timeout=PATIENCE,
+            check=False,
+        )
+        said = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == Exit.UNREACHABLE
+    first, *_, last = said.splitlines()
+    assert "does not answer: Connection refused; trying again in 0." in first
+    assert said.count("angarium: ") == 1
+    assert "Check the URL" in last

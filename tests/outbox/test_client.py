@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from decimal import Decimal
 
 import pytest
@@ -30,17 +31,25 @@ async def test_a_retry_after_a_lost_response_creates_no_second_message(served: S
     assert len(await served.messages()) == 1
 
 
-async def test_a_retry_has_the_same_key_and_waits_for_retry_after() -> None:
+async def test_a_retry_has_the_same_key_and_waits_for_retry_after(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "angarium.client")
     async with Receiver() as server:
-        server.plan(Reply(503, headers=[("retry-after", "0")]), Reply(429), Reply(202, SENT))
+        server.plan(Reply(503, headers=[("retry-after", "7")]), Reply(429), Reply(202, SENT))
         with Angarium(server.url.rstrip("/"), "token") as client:
-            client._transport.pause = lambda seconds: None
+            waits: list[float] = []
+            client._transport.pause = waits.append
             made = await asyncio.to_thread(client.send, "app", "a.b", {})
     assert made.id == "msg_1"
     keys = {request.header("idempotency-key") for request in server.requests}
     assert len(server.requests) == 3
     assert len(keys) == 1
     assert None not in keys
+    assert waits[0] == 7
+    told = [one for one in caplog.messages if one.startswith(server.url.rstrip("/"))]
+    assert [one.partition(" ")[2] for one in told] == [
+        "answered 503 Service Unavailable; trying again in 7.0 s",
+        f"answered 429 Too Many Requests; trying again in {waits[1]:.1f} s",
+    ]
 
 
 async def test_a_trace_context_is_sent_only_if_it_is_valid() -> None:

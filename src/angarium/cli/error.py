@@ -6,6 +6,7 @@ Errors go to standard error. Only a bug of the command itself shows a traceback.
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -81,7 +82,7 @@ def note(text: str) -> None:
 def guarded(run: Callable[[], Any], *, as_json: bool) -> int:
     """Runs a command; reports the errors that users can do something about. Returns the exit code."""
     try:
-        with _ending_on_sigterm():
+        with _ending_on_sigterm(), _showing_retries(as_json=as_json):
             code = run()
         return code if isinstance(code, int) else Exit.DONE
     except KeyboardInterrupt:
@@ -101,6 +102,23 @@ def guarded(run: Callable[[], Any], *, as_json: bool) -> int:
     else:
         note("\n          ".join([f"angarium: {failure.detail}", *failure.advice.splitlines()]))
     return failure.exit
+
+
+@contextmanager
+def _showing_retries(*, as_json: bool) -> Iterator[None]:
+    """Show a person at a terminal why a command waits."""
+    if as_json or not sys.stderr.isatty():
+        yield
+        return
+    client = logging.getLogger("angarium.client")
+    handler = logging.StreamHandler(sys.stderr)
+    client.addHandler(handler)
+    client.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        client.removeHandler(handler)
+        client.setLevel(logging.NOTSET)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import random
 import threading
 import time
@@ -18,6 +19,7 @@ from angarium.client.target import read_target
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 LONGEST_PAUSE: Final = 30.0  # seconds between two attempts, even if the server asks for more
+log = logging.getLogger("angarium.client")
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -60,13 +62,14 @@ class Transport:
             try:
                 status, answered, raw = self._once(method, path, body, headers or {}, timeout)
             except (OSError, http.client.HTTPException) as error:
+                words = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 if number == self.tries:
-                    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
                     raise Unreachable(f"{self.url} does not answer: {words}") from error
-                self.pause(_backoff(number))
+                self._wait(f"does not answer: {words}", _backoff(number))
                 continue
             if status in _RETRIED and number < self.tries:
-                self.pause(_asked(answered.get("retry-after")) or _backoff(number))
+                wait = _asked(answered.get("retry-after")) or _backoff(number)
+                self._wait(f"answered {status} {http.client.responses.get(status, '')}".rstrip(), wait)
                 continue
             if not 200 <= status <= 299:
                 raise Refused(status, _json(raw))
@@ -74,6 +77,10 @@ class Transport:
                 raise Unreachable(f"The answer of {self.url} is not JSON. Check the URL.")
             return raw
         raise AssertionError("unreachable")
+
+    def _wait(self, what: str, seconds: float) -> None:
+        log.info("%s %s; trying again in %.1f s", self.url, what, seconds)
+        self.pause(seconds)
 
     def parsed(self, raw: bytes) -> Any:
         """The JSON of a response, or None if it is empty. Raises Unreachable."""
