@@ -73,17 +73,17 @@ class Products(UseCase):
         """The organization's product. `held`: the connection that the caller has, if any."""
         if (product := self.known(org_id)) is not None:
             return product
+        if held is not None:
+            # Without the lock: the task that has it may be waiting for a connection, such as this one.
+            return await self._ask(org_id, held)
         async with self._asking:
             if (product := self.known(org_id)) is not None:
                 return product  # looked up concurrently
-            return await self._ask(org_id, held)
-
-    async def _ask(self, org_id: str, held: Connection | None) -> Product:
-        if held is not None:
-            name = await organization.profile_of(held, org_id)
-        else:
             async with self._database.connection() as connection:
-                name = await organization.profile_of(connection, org_id)
+                return await self._ask(org_id, connection)
+
+    async def _ask(self, org_id: str, connection: Connection) -> Product:
+        name = await organization.profile_of(connection, org_id)
         if len(self._known) + len(self._none_until) > MAX_KNOWN:
             self._known.clear()
             self._none_until.clear()
