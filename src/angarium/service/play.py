@@ -233,7 +233,8 @@ class Play(UseCase):
             senders = await store.endpoints(
                 connection, inbox.app_id, url, self._keyring, limit=_MAX_ENDPOINTS
             )
-            verified, finding = _judged(await self._product.of(inbox.org_id), senders, request, now)
+            product = await self._product.of(inbox.org_id, connection)
+            verified, finding = _judged(product, senders, request, now)
             answer = self._drawn(inbox.answer)
             arrival = InboxRequest(
                 id=_after(await store.last(connection, inbox_id), ids.new(now, self._entropy(8))),
