@@ -14,7 +14,7 @@ import typer
 from angarium.cli.error import Exit, note
 from angarium.cli.option import Yes, confirm
 from angarium.cli.remote import Remote, calling
-from angarium.client.error import ClientError, Refused
+from angarium.client.error import Refused
 
 if TYPE_CHECKING:
     from angarium.cli.configuration.fault import Faults
@@ -58,17 +58,14 @@ def apply(
 
 @calling(app=False)
 def diff(server: Remote, file: Files = None, delete: Delete = False) -> None:
-    """Show what apply would change. Exit code 0: nothing; 2: something; 1: the files are not valid.
+    """Show what apply would change. Exit code 0: nothing; 4: something.
 
     $ angarium diff -f angarium.yaml
     """
-    try:
-        work = PreparedPlan.of(server, file, delete=delete)
-    except typer.BadParameter as error:  # code 2 would mean that something would change
-        raise ClientError(error.message) from error
+    work = PreparedPlan.of(server, file, delete=delete)
     _show(server, work.plan)
     if work.plan.steps:
-        raise typer.Exit(Exit.USAGE)
+        raise typer.Exit(Exit.WOULD_CHANGE)
 
 
 @calling(app=False)

@@ -36,6 +36,7 @@ class Exit(IntEnum):
     FAILED = 1, "refused or failed; the command's section says what else it means"
     USAGE = 2, "wrong usage; nothing was done"
     UNREACHABLE = 3, "the server does not respond, or its database to a command that uses it"
+    WOULD_CHANGE = 4, "`diff`: something would change"
     INTERRUPTED = 130, "interrupted with Ctrl-C"
     TERMINATED = 143, "ended with SIGTERM, as by a service manager"
 

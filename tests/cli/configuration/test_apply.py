@@ -95,7 +95,7 @@ class Files:
         """Action, last key and changed fields of each step."""
         printed = await self.run("diff", text, "--json", *more, **variables)
         steps = json.loads(printed)["steps"]
-        assert self.caller.code == (2 if steps else 0), self.caller.said
+        assert self.caller.code == (4 if steps else 0), self.caller.said
         return [
             (one["action"], one["path"][-1], [change["field"] for change in one["changes"]]) for one in steps
         ]
@@ -308,7 +308,7 @@ async def test_without_a_terminal_it_needs_yes_and_does_nothing(files: Files) ->
     await files.caller.run("apply")
     assert (files.caller.code, "no file given" in files.caller.said) == (2, True)
     await files.caller.run("diff")
-    assert files.caller.code == 1
+    assert files.caller.code == 2
 
 
 async def test_other_tokens_are_refused(files: Files, new_organization: Callable[[], Api]) -> None:
