@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
@@ -257,9 +258,13 @@ async def test_an_owned_shard_is_not_among_those_without_owner(world: World, wat
 @pytest.fixture
 def errors_only() -> Iterator[None]:
     """Loggers that are made later are as in other tests."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
     telemetry.configure("json", "error")
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.mark.usefixtures("errors_only")

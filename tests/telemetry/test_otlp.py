@@ -231,7 +231,8 @@ async def test_a_proxy_and_compression_are_taken_from_the_environment(
     assert (headers["host"], headers["content-encoding"]) == ("collector.invalid:4318", "gzip")
 
 
-def test_of_several_attempts_the_first_cause_is_told() -> None:
+def test_of_several_attempts_the_first_cause_is_told_at_any_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.ERROR)
     reason = module._Reason()
     exporter = logging.getLogger("opentelemetry.exporter.otlp")
     reason.attach()

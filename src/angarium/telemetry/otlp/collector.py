@@ -184,11 +184,13 @@ class _Reason(logging.Handler):
         library = logging.getLogger(_LIBRARY)
         library.addHandler(self)
         library.propagate = False
+        library.setLevel(logging.WARNING)  # the cause is a warning, also if ANGARIUM_LOG_LEVEL is error
 
     def detach(self) -> None:
         library = logging.getLogger(_LIBRARY)
         library.removeHandler(self)
         library.propagate = True
+        library.setLevel(logging.NOTSET)
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()[:_LONGEST]
