@@ -54,11 +54,12 @@ unexport PYTHONDONTWRITEBYTECODE
 setup: $(STAMP)
 
 # made anew only when a lock or the project's own description changes; a module is compiled when it is first used
-$(STAMP): $(LOCK) requirements/svix1.lock pyproject.toml tests/node/package-lock.json
+$(STAMP): $(LOCK) requirements/pip.lock requirements/svix1.lock pyproject.toml tests/node/package-lock.json
 	@test -n "$(PYTHON)" || { echo "Angarium needs Python 3.11 or newer; install it, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(VENV) holds a Python older than 3.11; run make clean" >&2; exit 1; }
 	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r requirements/pip.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r $(LOCK)
 	@$(BIN)/python tests/node/npm.py ci --no-audit --no-fund --silent & npm=$$!; \
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . && \
@@ -87,15 +88,17 @@ prepare: setup chromium tools
 # all together, a file at a time: the fault tests mostly wait, which leaves the processors to the others.
 # What compares delays runs by itself.
 test: setup chromium tools
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py --ignore tests/deploy/test_chart.py
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 	ANGARIUM_TEST_POSTGRESQL=15 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(ON_15)
 
 # everything in deploy/ that can be checked without a container engine and a cluster. `make test` runs it too, except
-# for the tests of the chart: they need Helm, which is built from its source once, in some minutes
+# for the tests of the chart: they need Helm, which is built from its source once, in some minutes, and the schemas of
+# Kubernetes, which are many files and go aside
 deploy-check: setup tools
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/chart -r requirements/chart.lock
 	@$(BIN)/python -m tests.kit.helm > /dev/null
-	$(BIN)/python -m pytest -q -n 2 tests/deploy
+	PYTHONPATH=$(VENV)/chart $(BIN)/python -m pytest -q -n 2 tests/deploy tests/deploy/chart.py
 
 # Angarium and its PostgreSQL by Docker Compose; see docs/deploying.md
 compose:
@@ -233,6 +236,10 @@ lock:
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/svix1.lock
 	$(UV) pip compile requirements/bench.in --no-deps --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/bench.lock
+	$(UV) pip compile requirements/chart.in --no-deps --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/chart.lock
+	$(UV) pip compile requirements/pip.in --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/pip.lock
 	$(UV) pip compile requirements/mutants.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/mutants.lock
 	$(BIN)/python tests/node/npm.py install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
