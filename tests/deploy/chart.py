@@ -15,6 +15,8 @@ import pytest
 
 from angarium import __version__
 from angarium.settings import Settings
+from tests.deploy.meaning import DEPLOY, command_fault, load, refusal, setting_faults
+from tests.deploy.ops import PATHS
 from tests.deploy.rendering import (
     CHART,
     NEWEST,
@@ -30,8 +32,6 @@ from tests.deploy.rendering import (
     rendered,
     run,
 )  # fmt: skip
-from tests.deploy.meaning import DEPLOY, command_fault, load, refusal, setting_faults
-from tests.deploy.ops import PATHS
 
 MONITORING = DEPLOY / "monitoring"
 BY_NAME = {path.name.removesuffix("-values.yaml"): path for path in VARIANTS}
