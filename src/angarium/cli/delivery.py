@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final
@@ -14,7 +13,6 @@ from angarium.cli.option import All, Limit, Yes, confirm, need_filter
 from angarium.cli.remote import ApiField, Given, Remote, calling
 from angarium.cli.resource import SINCE, UNTIL
 
-POLL: Final = 0.5  # seconds
 COLUMNS: Final = ("timestamp", "status", "responseStatusCode", "errorCode", "eventType", "messageId", "url")
 EVENTS: Final = ApiField(
     "eventType", "Event type or pattern, such as order.*.", option="--events", sample="'order.*'"
@@ -170,9 +168,8 @@ def follow(server: Remote, task: dict[str, Any], wait: bool) -> None:
     ) as progress:
         expected = task["data"].get("expected")
         bar = progress.add_task("sending again", total=None if expected is None else int(expected))
-        while wait and task["status"] == "running":
-            time.sleep(POLL)
-            task = server.call("GET", "/app/{app}/task/{}", task["id"])
+        states = server.until_ended("/app/{app}/task/{}", task) if wait else [task]
+        for task in states:
             progress.update(bar, completed=int(task["data"].get("messagesSent", 0)))
     sent = task["data"].get("messagesSent", 0)
     reason = f"  {task['data']['error']}" if "error" in task["data"] else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -28,7 +27,6 @@ KINDS: Final = (
 )  # fmt: skip
 MANIFEST: Final = "manifest.json"
 Out = Annotated[Path, typer.Option(help="Directory for the files; created if it is missing.")]
-POLL: Final = 0.5  # seconds between queries of the task
 APPLICATION: Final = ApiField("application", "ID or UID of the application.", argument=True)
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 
@@ -119,9 +117,8 @@ def erase_message(server: Remote, given: Given, yes: Yes = False, wait: Wait = T
 
 def _follow(server: Remote, task: dict[str, Any], done: str, *, wait: bool) -> None:
     """Print the task, when it has ended if that is waited for. Exit code 1 if it failed."""
-    while wait and task["status"] == "running":
-        time.sleep(POLL)
-        task = server.call("GET", "/background-task/{}", task["id"])
+    if wait:
+        *_, task = server.until_ended("/background-task/{}", task)
     rows = ", ".join(f"{table}: {count}" for table, count in sorted(task["data"].get("rows", {}).items()))
     words = {
         "finished": f"{done}; rows deleted: {rows or 'none'}",

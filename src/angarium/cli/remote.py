@@ -10,6 +10,7 @@ import base64
 import inspect
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from angarium.client.angarium import Angarium
 from angarium.client.error import ClientError, Refused, Unreachable
 
 PAGE: Final = 100
+POLL: Final = 0.5  # seconds between requests for a background task
 _SERVER: Final = {  # parameter -> variable, help
     "server_url": ("ANGARIUM_URL", "URL of the server, https://…"),
     "server_token": ("ANGARIUM_TOKEN", "Token of the organization or of an application."),
@@ -190,6 +192,14 @@ class Remote:
     def each(self, path: str, *refs: str, limit: int | None = None, **query: Any) -> Iterator[Any]:
         """The items of a list, page after page, at most `limit`."""
         return islice(self._pages(path, refs, min(limit or PAGE, PAGE), query), limit)
+
+    def until_ended(self, path: str, task: Given) -> Iterator[Given]:
+        """A background task now and then again, until it has ended."""
+        yield task
+        while task["status"] == "running":
+            time.sleep(POLL)
+            task = self.call("GET", path, task["id"])
+            yield task
 
     def _pages(self, path: str, refs: tuple[str, ...], size: int, query: Given) -> Iterator[Any]:
         asked = {"limit": size, **query, "iterator": None}
