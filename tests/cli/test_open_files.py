@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
 import subprocess
 import sys
-from functools import partial
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from angarium.server import open_files
 from angarium.settings import Settings
-from tests.cli.test_serve import environment, healthy, serve
-from tests.kit.patience import PATIENCE, until
+from tests.cli.test_serve import environment
 from tests.kit.port import free_port
 
 LOW = 300
@@ -25,36 +25,95 @@ OPERATING = Path(__file__).parents[2] / "docs/operating.md"
 ALLOW = "from angarium.server import open_files; from angarium.settings import load; import resource, sys; "
 SHOW = "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
 DEFAULTS = Settings.model_validate({})
+FORKING = """
+import json, os, resource, sys, traceback
+import angarium.cli.dev, angarium.cli.main, angarium.cli.serve, angarium.server.supervisor
+
+for line in sys.stdin:
+    code, limits, variables, files = json.loads(line)
+    if not (pid := os.fork()):
+        ended = 1
+        try:
+            for number, file in enumerate(files, 1):
+                os.dup2(os.open(file, os.O_WRONLY), number)
+            os.environ.update(variables)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            exec(code, {})
+            ended = 0
+        except SystemExit as ending:
+            ended = ending.code
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+Allowed = Callable[..., tuple[int, int]]
 _, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
-def limited(soft: int, hard: int = HARD) -> Any:
-    return partial(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a process printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def started(
-    *arguments: str, soft: int, hard: int = HARD, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """A Python that ends by itself, under these limits."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=environment("postgresql:///nowhere", free_port()) | variables,
-        preexec_fn=limited(soft, hard),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+class Forking:
+    """A Python that has imported the command line, and runs code in a copy of itself for each case: a hard
+    limit cannot be raised again, and most of the work of a process is to import."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORKING],
+            env=environment("postgresql:///nowhere", free_port()),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, code: str, soft: int, hard: int = HARD, **variables: str) -> Ran:
+        """Code, under these limits."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            files = [f"/proc/{os.getpid()}/fd/{one.fileno()}" for one in (out, err)]
+            self._process.stdin.write(json.dumps([code, (soft, hard), variables, files]) + "\n")
+            self._process.stdin.flush()
+            ended = int(self._process.stdout.readline())
+            out.seek(0)
+            err.seek(0)
+            return Ran(ended, out.read(), err.read())
+
+    def end(self) -> None:
+        self._process.communicate()
 
 
-def allowed(role: str, *, soft: int, hard: int = HARD, **variables: str) -> tuple[int, int]:
-    """The limits after `allow`."""
-    ran = started(
-        "-c", f"{ALLOW} open_files.allow(load(), {role!r}); {SHOW}", soft=soft, hard=hard, **variables
-    )
-    assert ran.returncode == 0, ran.stderr
-    now, most = ran.stdout.split()
-    return int(now), int(most)
+@pytest.fixture(scope="module")
+def forking() -> Iterator[Forking]:
+    forking = Forking()
+    yield forking
+    forking.end()
+
+
+@pytest.fixture
+def allowed(forking: Forking) -> Allowed:
+    def allowed(role: str, *, soft: int, hard: int = HARD, **variables: str) -> tuple[int, int]:
+        """The limits after `allow`."""
+        ran = forking.run(f"{allow(role)}; {SHOW}", soft, hard, **variables)
+        assert ran.returncode == 0, ran.stderr
+        now, most = ran.stdout.split()
+        return int(now), int(most)
+
+    return allowed
+
+
+def allow(role: str) -> str:
+    return f"{ALLOW} open_files.allow(load(), {role!r})"
 
 
 def test_what_is_needed_follows_the_settings_and_the_role() -> None:
@@ -80,36 +139,35 @@ def test_the_documentation_has_the_numbers_of_the_defaults() -> None:
 
 
 @pytest.mark.parametrize("role", ["all", "api", "dispatch"])
-def test_a_low_soft_limit_is_raised_and_the_hard_one_stays(role: str) -> None:
+def test_a_low_soft_limit_is_raised_and_the_hard_one_stays(allowed: Allowed, role: str) -> None:
     now, most = allowed(role, soft=LOW)
     assert open_files.needed(DEFAULTS, role) <= now <= open_files.PLENTY
     assert most == HARD
 
 
-def test_a_limit_that_suffices_is_not_lowered() -> None:
+def test_a_limit_that_suffices_is_not_lowered(allowed: Allowed) -> None:
     need = open_files.needed(DEFAULTS, "all")
     now, _ = allowed("all", soft=need + 1, hard=need + 1)
     assert now == need + 1
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_hard_limit_of_just_what_is_needed_will_do(more: int) -> None:
+def test_a_hard_limit_of_just_what_is_needed_will_do(allowed: Allowed, more: int) -> None:
     need = open_files.needed(DEFAULTS, "all")
     assert allowed("all", soft=LOW, hard=need + more) == (need + more, need + more)
 
 
-def test_the_concurrency_that_the_error_names_is_the_largest_that_fits() -> None:
+def test_the_concurrency_that_the_error_names_is_the_largest_that_fits(
+    forking: Forking, allowed: Allowed
+) -> None:
     hard = open_files.needed(DEFAULTS, "all") - 1001
-    ran = started("-c", f"{ALLOW} open_files.allow(load(), 'all')", soft=LOW, hard=hard)
+    ran = forking.run(allow("all"), LOW, hard)
     assert ran.returncode != 0
     named = re.search(r"ANGARIUM_CONCURRENCY=(\d+) or less", ran.stderr)
     assert named is not None, ran.stderr
     fitting = int(named[1])
     allowed("all", soft=LOW, hard=hard, ANGARIUM_CONCURRENCY=str(fitting))
-    larger = started(
-        "-c", f"{ALLOW} open_files.allow(load(), 'all')",
-        soft=LOW, hard=hard, ANGARIUM_CONCURRENCY=str(fitting + 1),
-    )  # fmt: skip
+    larger = forking.run(allow("all"), LOW, hard, ANGARIUM_CONCURRENCY=str(fitting + 1))
     assert larger.returncode != 0
 
 
@@ -124,13 +182,14 @@ def test_the_concurrency_that_the_error_names_is_the_largest_that_fits() -> None
     ],
 )
 def test_a_start_with_a_low_hard_limit_says_what_is_missing_and_begins_nothing(
-    tmp_path: Path, role: str, arguments: list[str]
+    forking: Forking, tmp_path: Path, role: str, arguments: list[str]
 ) -> None:
     data = tmp_path / "data"
     variables = {"ANGARIUM_DATA_DIR": str(data)}
     if arguments == ["dev"]:
         variables["ANGARIUM_DATABASE_URL"] = ""
-    ran = started("-m", "angarium.cli.main", *arguments, soft=LOW, hard=LOW, **variables)
+    code = f"import sys; from angarium.cli.main import main; sys.argv[1:] = {arguments!r}; main()"
+    ran = forking.run(code, LOW, LOW, **variables)
     assert ran.returncode != 0
     assert "Traceback" not in ran.stderr
     words = " ".join(ran.stderr.split())
@@ -139,32 +198,3 @@ def test_a_start_with_a_low_hard_limit_says_what_is_missing_and_begins_nothing(
     assert f"the system allows {LOW}" in words
     assert "LimitNOFILE=" in words
     assert not (data / "postgres").exists()
-
-
-async def test_every_process_of_a_server_gets_what_it_needs(database_url: str) -> None:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = open_files.needed(DEFAULTS, "all")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (LOW, before[1]))  # it is inherited
-    try:
-        serving = serve(database_url, "--processes", "2")
-        process, url = await serving.__aenter__()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    try:
-        await healthy(url)
-
-        def workers() -> list[psutil.Process]:
-            children = psutil.Process(process.pid).children()
-            return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
-
-        await until(lambda: len(workers()) == 2)
-        for pid in (process.pid, *(one.pid for one in workers())):
-            assert _limit(pid) >= need
-    finally:
-        await serving.__aexit__(None, None, None)
-
-
-def _limit(pid: int) -> int:
-    found = re.search(r"^Max open files\s+(\d+)", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
-    assert found is not None, os.uname()
-    return int(found[1])

@@ -5,20 +5,24 @@ import base64
 import contextlib
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import aiohttp.web
 import asyncpg
 import psutil
-import pytest
 
+from angarium.server import open_files
+from angarium.settings import Settings
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
@@ -87,21 +91,18 @@ def token() -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_and_stops_in_order_on_a_signal(database_url: str, number: signal.Signals) -> None:
-    async with serve(database_url) as (process, url):
-        await healthy(url)
-        process.send_signal(number)
-        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
-
-
-async def test_migrate_can_be_part_of_the_start(empty_database_url: str) -> None:
-    async with serve(empty_database_url, "--migrate") as (_, url):
-        await healthy(url)
-
-
-async def test_processes_share_one_socket_and_one_that_is_killed_is_replaced(database_url: str) -> None:
-    async with serve(database_url, "--processes", "2") as (process, url):
+async def test_one_of_two_processes_is_replaced_when_killed_and_both_stop_with_their_parent(
+    database_url: str,
+) -> None:
+    """They share one socket. Each has the limit of open files that it needs, also a later one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = open_files.needed(Settings.model_validate({}), "all")
+    async with AsyncExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, before[1]))  # it is inherited
+        try:
+            process, url = await stack.enter_async_context(serve(database_url, "--processes", "2"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
         await healthy(url)
         await until(lambda: len(workers(process)) == 2)
         killed = workers(process)[0]
@@ -109,18 +110,16 @@ async def test_processes_share_one_socket_and_one_that_is_killed_is_replaced(dat
         await until(lambda: len(workers(process)) == 2 and killed not in workers(process))
         await healthy(url)
         left = workers(process)
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
-        assert not [child for child in left if child.is_running()]
-
-
-async def test_workers_stop_when_their_parent_is_killed(database_url: str) -> None:
-    async with serve(database_url, "--processes", "2") as (process, url):
-        await healthy(url)
-        await until(lambda: len(workers(process)) == 2)
-        left = workers(process)
+        for pid in (process.pid, *(one.pid for one in left)):
+            await until(lambda pid=pid: _file_limit(pid) >= need, "it may open what it needs")  # type: ignore[misc]
         process.kill()
         await until(lambda: not any(runs(one.pid) for one in left))
+
+
+def _file_limit(pid: int) -> int:
+    found = re.search(r"^Max open files\s+(\d+)", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
+    assert found is not None, os.uname()
+    return int(found[1])
 
 
 async def test_processes_that_have_become_too_old_for_the_database_end_and_are_not_restarted(
@@ -163,27 +162,23 @@ async def send(session: aiohttp.ClientSession, target: str) -> None:
         ("app/one/endpoint", {"url": target}),
         ("app/one/msg", {"eventType": "a.b", "eventId": "m", "payload": {"n": 1}}),
     ):
-        async with session.post(f"/api/v1/{path}", json=body) as answer:
-            assert answer.status in {201, 202}, await answer.text()
+        await post(session, path, body)
 
 
-async def test_an_api_process_and_a_dispatch_process_deliver_together(database_url: str) -> None:
-    async with (
-        receiver() as (got, target),
-        serve(database_url, "--role", "api") as (_, url),
-        serve(database_url, "--role", "dispatch"),
-        aiohttp.ClientSession(url, headers={"authorization": f"Bearer {token()}"}) as session,
-    ):
-        await healthy(url)
-        await send(session, target)
-        assert await asyncio.wait_for(got.get(), PATIENCE) == {"n": 1}
+async def post(session: aiohttp.ClientSession, path: str, body: object) -> None:
+    async with session.post(f"/api/v1/{path}", json=body) as answer:
+        assert answer.status in {201, 202}, await answer.text()
 
 
-async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
+async def test_a_stop_finishes_what_is_in_flight_and_two_roles_go_on_together(
+    empty_database_url: str,
+) -> None:
+    """The first server migrates the database at its start. SIGTERM ends it, and SIGINT the others."""
+    database_url = empty_database_url
     hold = asyncio.Event()
     headers = {"authorization": f"Bearer {token()}"}
     async with receiver(hold) as (got, target):
-        async with serve(database_url) as (process, url):
+        async with serve(database_url, "--migrate") as (process, url):
             await healthy(url)
             async with aiohttp.ClientSession(url, headers=headers) as session:
                 await send(session, target)
@@ -194,12 +189,19 @@ async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
             hold.set()
             assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         async with (
-            serve(database_url) as (_, url),
+            serve(database_url, "--role", "api") as (api, url),
+            serve(database_url, "--role", "dispatch") as (dispatch, _),
             aiohttp.ClientSession(url, headers=headers) as session,
         ):
             await healthy(url)
             async with session.get("/api/v1/app/one/msg/m/endpoint") as answer:
                 assert [one["status"] for one in (await answer.json())["data"]] == [0]
+            assert got.empty()
+            await post(session, "app/one/msg", {"eventType": "a.b", "payload": {"n": 2}})
+            assert await asyncio.wait_for(got.get(), PATIENCE) == {"n": 2}, "the first one is not sent again"
+            for process in (api, dispatch):
+                process.send_signal(signal.SIGINT)
+                assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         assert got.empty()
 
 

@@ -10,10 +10,14 @@ from typing import Any
 
 PATIENCE = 90.0  # seconds: far more than anything takes, for a machine that is busy with something else
 BREAK = 0.02
+SLOW = 0.25  # for a look that asks a server for all its metrics, or at what takes seconds
 
 
-async def until(holds: Callable[[], Any], what: str = "", timeout: float = PATIENCE) -> float:
-    """Wait until the condition, perhaps an async one, holds; gives the seconds that took."""
+async def until(
+    holds: Callable[[], Any], what: str = "", timeout: float = PATIENCE, pause: float = BREAK
+) -> float:
+    """Wait until the condition, perhaps an async one, holds; gives the seconds that took. `pause`:
+    the seconds between two looks, more for a condition that is work to look at."""
     started = time.monotonic()
     while True:
         held = holds()
@@ -22,7 +26,7 @@ async def until(holds: Callable[[], Any], what: str = "", timeout: float = PATIE
         if held:
             return time.monotonic() - started
         _still(started, what, timeout)
-        await asyncio.sleep(BREAK)
+        await asyncio.sleep(pause)
 
 
 def wait_until(holds: Callable[[], Any], what: str = "", timeout: float = PATIENCE) -> Any:
