@@ -152,7 +152,8 @@ bench: setup
 # endpoints among 10,000, a backlog of a million; prints one table (fault, accepted, delivered, lost …). Before
 # them, more of the random tests than `make test` draws.
 chaos: setup
-	ANGARIUM_TEST_SCHEDULES=20000 FUZZ_EXAMPLES=20 FUZZ_BOUNDARIES=1 $(BIN)/python -m pytest -q tests/core/test_lane_simulation.py tests/e2e/test_fuzz.py
+	ANGARIUM_TEST_SCHEDULES=20000 FUZZ_EXAMPLES=20 FUZZ_BOUNDARIES=1 HOSTILE_WORDS=1 $(BIN)/python -m pytest -q \
+		tests/core/test_lane_simulation.py tests/e2e/test_fuzz.py tests/e2e/test_hostile.py
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults tests/faults/limit.py
 
