@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
+import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -85,6 +87,11 @@ async def _ask(name: str, cases: Sequence[Case]) -> list[bool]:
 
 
 def _main(library: str) -> None:
+    # without what the package itself loads, a client of every operation, which takes longer than the rest
+    spec = importlib.util.find_spec(library)
+    assert spec is not None
+    package = sys.modules[library] = ModuleType(library)
+    package.__path__ = list(spec.submodule_search_locations or ())
     webhooks: Any = importlib.import_module(f"{library}.webhooks")
     inner: Any = importlib.import_module("standardwebhooks.webhooks")
     real = inner.datetime
@@ -103,7 +110,7 @@ def _main(library: str) -> None:
         return True
 
     verdicts = [verdict(case) for case in json.load(sys.stdin)]
-    version = getattr(importlib.import_module(library), "__version__", "")
+    version = importlib.metadata.version(library)
     sys.stdout.write(json.dumps({"version": version, "verdicts": verdicts}))
 
 
