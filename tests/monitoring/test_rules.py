@@ -21,7 +21,7 @@ RUNBOOK: Final = ROOT / "docs/runbook.md"
 GROUPS: Final[list[dict[str, Any]]] = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
 RULES: Final[list[dict[str, Any]]] = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS: Final = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-TEST_FILES: Final = ("alerts.test.yml", "alerts.long.test.yml")
+TEST_FILES: Final = ("alerts.test.yml", "alerts.hours.test.yml", "alerts.long.test.yml")
 TESTS: Final[list[dict[str, Any]]] = [
     test for name in TEST_FILES for test in yaml.safe_load((MONITORING / name).read_text())["tests"]
 ]
