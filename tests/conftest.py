@@ -25,16 +25,22 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from angarium.store import postmaster
+from angarium.clock import datetime_at
+from angarium.store import partition, postmaster
+from angarium.store.connection import Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from angarium.store.section import CONTROL, FIRST
 from tests.kit import debian
+from tests.kit.clock import ManualClock
 from tests.kit.schemas import find_tables
 from tests.kit.world import World
 
 TEMPLATE = "angarium_template"
+STANDING = "angarium_standing"
+"""The same with the partitions that maintenance makes when a dispatcher starts at the time of `ManualClock`:
+making them takes as long as all else that a test with a dispatcher sets up."""
 ALL_AUDIT = f"""
 create view public.all_audit as
 select * from {FIRST.schema}.audit union all select * from {CONTROL}.audit
@@ -100,11 +106,15 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         owner = await asyncpg.connect(server.url("postgres"))
         await owner.execute(f"create database {TEMPLATE}")
         await find_tables(owner)
-        await owner.close()
         await migrate(server.url(TEMPLATE))
         template = await asyncpg.connect(server.url(TEMPLATE))
         await template.execute(ALL_AUDIT)
         await template.close()
+        await owner.execute(f"create database {STANDING} template {TEMPLATE} strategy file_copy")
+        await owner.close()
+        standing = await Connector(server.url(STANDING), statement_timeout=None)()
+        await partition.ahead(standing, datetime_at(ManualClock().now()), partition.RETENTION)
+        await standing.close()
         return server
 
     try:
@@ -149,6 +159,13 @@ def empty_database_url(clones: Clones) -> Iterator[str]:
 def database_url(clones: Clones) -> Iterator[str]:
     """A migrated, empty database of the test's own, dropped afterwards."""
     with clones.of(TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+def database_with_partitions_url(clones: Clones) -> Iterator[str]:
+    """The same with the partitions that a dispatcher makes first, by the time of `ManualClock`."""
+    with clones.of(STANDING) as url:
         yield url
 
 

@@ -31,7 +31,7 @@ from angarium.service.token import Tokens
 from angarium.store.database import Database
 from tests.kit.attempts import Attempts
 from tests.kit.task import finish_tasks
-from tests.kit.world import LOOPBACK, World
+from tests.kit.world import LOOPBACK, World, authorities
 from tests.kit.world import product as standard_product
 
 URL = "http://angarium.test"
@@ -122,7 +122,9 @@ async def at_work(
 
 def scouting(world: World) -> UrlCheckTransport:
     """Tries URLs on loopback; to be closed if it was used."""
-    return UrlCheckTransport(policy=world.addresses, response_limit=16384, now=world.clock.now)
+    return UrlCheckTransport(
+        policy=world.addresses, response_limit=16384, ssl_context=authorities(), now=world.clock.now
+    )
 
 
 def services_of(

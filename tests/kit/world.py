@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
@@ -42,6 +44,12 @@ def product(retries: str = "50ms,50ms", timeout: str = "30s", **fields: Any) -> 
     return product_of(standard, "Angarium-Webhooks/test")
 
 
+@cache
+def authorities() -> ssl.SSLContext:
+    """The system's, read once: this takes as long as all else that a test sets up."""
+    return ssl.create_default_context()
+
+
 @dataclass
 class World:
     """One process's worth of Angarium, without the API."""
@@ -66,6 +74,7 @@ class World:
             policy=self.addresses,
             response_limit=16384,
             connections=policy.in_flight_total,
+            ssl_context=authorities(),
             now=self.clock.now,
         )
         products = {STANDARD: standard or product()} | {name: self.products[name] for name in self.products}

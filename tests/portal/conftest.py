@@ -12,6 +12,11 @@ from tests.kit.stand import Stand, product, standing
 from tests.portal.visitor import Visitor, visiting
 
 
+@pytest.fixture
+def database_url(database_with_partitions_url: str) -> str:
+    return database_with_partitions_url
+
+
 @pytest.fixture(params=["standard"])
 async def stand(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
     """The product named by the parameter, at work in virtual time."""
