@@ -334,3 +334,84 @@ async def test_a_pool_replaces_a_lost_connection_when_it_is_needed(
     finally:
         await owner.close()
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def gone(postgres: EmbeddedPostgres, database_url: str) -> AsyncIterator[None]:
+    """The database ends every session and accepts none."""
+    name = urlsplit(database_url).path[1:]
+    owner = await asyncpg.connect(postgres.url("postgres"))
+    try:
+        await owner.execute(f"alter database {name} allow_connections false")
+        ended = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1"
+        await owner.fetch(ended, name)
+        yield
+    finally:
+        await owner.execute(f"alter database {name} allow_connections true")
+        await owner.close()
+
+
+async def _one(database: Database) -> int:
+    async with database.connection() as connection:
+        return int(await connection.fetchval("select 1"))
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each try to open a connection."""
+    found: list[int] = []
+    call = Connector.__call__
+
+    async def counted(self: Connector) -> StoreConnection:
+        found.append(len(found))
+        return await call(self)
+
+    monkeypatch.setattr(Connector, "__call__", counted)
+    return found
+
+
+async def test_requests_wait_while_the_database_restarts(
+    postgres: EmbeddedPostgres, database_url: str, monkeypatch: pytest.MonkeyPatch, tries: list[int]
+) -> None:
+    monkeypatch.setattr(pooling, "RESTART", PATIENCE)
+    database = await Database.connect(database_url, size=2)
+    try:
+        async with gone(postgres, database_url):
+            await until(lambda: database.use[:2] == (0, 0), "the pool has noticed")
+            waiting = [asyncio.create_task(_one(database)) for _ in range(4)]
+            await until(lambda: len(tries) > 4, "it is tried again")
+            assert not any(one.done() for one in waiting)
+        assert await asyncio.gather(*waiting) == [1] * 4
+    finally:
+        await database.close()
+
+
+async def test_requests_fail_at_once_after_a_database_is_gone_for_longer_than_a_restart(
+    postgres: EmbeddedPostgres, database_url: str, monkeypatch: pytest.MonkeyPatch, tries: list[int]
+) -> None:
+    monkeypatch.setattr(pooling, "RESTART", 0.3)
+    database = await Database.connect(database_url, size=2)
+    try:
+        for _ in range(2):  # the time starts anew once it was back
+            async with gone(postgres, database_url):
+                await until(lambda: database.use[:2] == (0, 0), "the pool has noticed")
+                before = len(tries)
+                with pytest.raises(StoreUnavailable):
+                    await _one(database)
+                assert len(tries) > before + 1
+                before = len(tries)
+                with pytest.raises(StoreUnavailable):
+                    await _one(database)
+                assert len(tries) == before + 1
+            assert await _one(database) == 1
+    finally:
+        await database.close()
+
+
+async def test_a_database_that_was_never_there_is_tried_once(
+    postgres: EmbeddedPostgres, database_url: str, tries: list[int]
+) -> None:
+    async with gone(postgres, database_url):
+        with pytest.raises(StoreUnavailable):
+            await Database.connect(database_url, size=2)
+    assert len(tries) == 1

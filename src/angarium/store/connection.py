@@ -12,6 +12,9 @@ little. A server that accepts writes is preferred. If there is none, a pool uses
 that lists and pages work, and replaces it after `RETRY_WRITABLE`. The locks of dispatchers require a writable
 server. For a read replica, a standby is preferred instead.
 
+**A restart of the database delays what needs a new connection.** A pool whose database was there tries for
+`RESTART` seconds before it raises. After that it raises at once, until the database is back.
+
 **A server that disappears is detected** within ten seconds, by TCP keepalives on idle connections and a
 timeout for data that is not acknowledged.
 """
@@ -40,6 +43,8 @@ CONNECT_TIMEOUT: Final = 10.0  # seconds for the only host
 HOST_TIMEOUT: Final = 3.0  # seconds for each of several hosts
 STAGGER: Final = 0.3  # seconds until the next host is tried, if the previous one does not respond
 RETRY_WRITABLE: Final = 5.0  # seconds after which a read-only connection is replaced
+RESTART: Final = 2.0  # seconds for which a pool tries again
+RETRY: Final = 0.1  # seconds between those tries
 GONE_AFTER: Final = 10  # seconds after which a silent server counts as gone
 _WATCH: Final = {
     "SO_KEEPALIVE": (socket.SOL_SOCKET, 1),
@@ -218,8 +223,7 @@ class Connector:
         if not prepared:
             self._options["statement_cache_size"] = 0
 
-    async def __call__(self, *_: Any, **__: Any) -> StoreConnection:
-        """Open a connection. asyncpg's pool calls this."""
+    async def __call__(self) -> StoreConnection:
         count = len(self._hosts)
         places = [(self._first + number) % count for number in range(count)]
         opening: dict[asyncio.Task[StoreConnection], int] = {}
@@ -304,3 +308,34 @@ class Connector:
             connection.terminate()
             raise
         return connection
+
+
+class PoolConnector:
+    """Opens the connections of one pool. Waits for `restart` seconds while a database that was there is gone
+    (see the module)."""
+
+    def __init__(self, connector: Connector, restart: float) -> None:
+        self._connector = connector
+        self._restart = restart
+        self._was_there = False
+        self._gone_at: float | None = None
+
+    async def __call__(self, *_: Any, **__: Any) -> StoreConnection:
+        """Open a connection. asyncpg's pool calls this. Raises StoreUnavailable."""
+        while True:
+            try:
+                connection = await self._connector()
+            except StoreUnavailable as error:
+                if error.reason is not StoreReason.UNREACHABLE or not self._may_restart():
+                    raise
+                await asyncio.sleep(RETRY)
+            else:
+                self._was_there, self._gone_at = True, None
+                return connection
+
+    def _may_restart(self) -> bool:
+        if not self._was_there:
+            return False
+        if self._gone_at is None:
+            self._gone_at = time.monotonic()
+        return time.monotonic() - self._gone_at < self._restart

@@ -15,7 +15,14 @@ from angarium.clock import steady
 from angarium.core.errors import StoreUnavailable
 from angarium.core.event import NO_EVENTS, REFUSED, Events
 from angarium.store import release
-from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
+from angarium.store.connection import (
+    RESTART,
+    Connection,
+    Connector,
+    DedicatedConnection,
+    PoolConnector,
+    StoreConnection,
+)
 from angarium.store.fault import RAISED, StatementFailed, breaks, caused_by, translated
 from angarium.store.guard import Guard
 from angarium.store.sql import queries
@@ -139,7 +146,7 @@ class Database:
             init_size=0 if standby else 1,
             min_size=0,  # a lost connection is replaced when it is needed, by `acquire`, which reports errors
             max_size=size,
-            connect=connector,
+            connect=PoolConnector(connector, 0.0 if standby else RESTART),
             connection_class=StoreConnection,
             reset=_keep,
         )
