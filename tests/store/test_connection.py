@@ -392,7 +392,7 @@ async def test_requests_fail_at_once_after_a_database_is_gone_for_longer_than_a_
     monkeypatch.setattr(pooling, "RESTART", 0.3)
     database = await Database.connect(database_url, size=2)
     try:
-        for _ in range(2):  # the time starts anew once it was back
+        for _ in range(2):  # the time starts again once it is back
             async with gone(postgres, database_url):
                 await until(lambda: database.use[:2] == (0, 0), "the pool has noticed")
                 before = len(tries)
