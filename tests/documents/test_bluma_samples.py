@@ -97,7 +97,10 @@ async def completed(stand: Stand, customer: Customer, webhook_id: str, count: in
 
     async def come() -> bool:
         rows[:] = await customer.deliveries(webhook_id)
-        return len(rows) >= count
+        if len(rows) >= count:
+            return True
+        await asyncio.sleep(0.1)
+        return False
 
     await until(come)
     return rows

@@ -54,7 +54,7 @@ def until(what: str, probe: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + DEADLINE
     while not (found := probe()):
         assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.03)
+        time.sleep(0.2)
     return found
 
 

@@ -154,7 +154,7 @@ async def test_every_chart_is_filled_and_an_alert_fires_and_ends(database_url: s
             empty[:] = [
                 f"{title}: {query}" for query, title in queries.items() if not await asked.values(query)
             ]
-            return all(one.partition(":")[0] in QUIET for one in empty)
+            return await soon(all(one.partition(":")[0] in QUIET for one in empty))
 
         try:
             await until(filled)
@@ -183,11 +183,18 @@ async def set_read_only(url: str, value: str) -> None:
 
 
 async def fires(asked: Prometheus, alert: str) -> bool:
-    return alert in await asked.firing()
+    return await soon(alert in await asked.firing())
 
 
 async def ends(asked: Prometheus, alert: str) -> bool:
-    return alert not in await asked.firing()
+    return await soon(alert not in await asked.firing())
+
+
+async def soon(holds: bool) -> bool:
+    """Prometheus scrapes once a second: what does not hold yet is not asked for sooner."""
+    if not holds:
+        await asyncio.sleep(1)
+    return holds
 
 
 def expression(written: str) -> str:
