@@ -14,7 +14,7 @@ import aiohttp.web
 from angarium import __version__
 from angarium.telemetry.catalogue import CATALOGUE
 from tests.cli.test_serve import healthy, serve, token, workers
-from tests.kit.patience import until
+from tests.kit.patience import SLOW, until
 from tests.kit.port import free_port
 from tests.kit.scrape import Scrape, scrape
 
@@ -56,7 +56,7 @@ def seen(url: str) -> Callable[[Callable[[Scrape], bool]], Awaitable[Scrape]]:
             return holds(last)
 
         try:
-            await until(does)
+            await until(does, pause=SLOW)
         except AssertionError as error:
             raise AssertionError(last.samples) from error
         return last
