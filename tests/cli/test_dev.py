@@ -14,7 +14,7 @@ from tests.kit.server import Server, angarium, dev
 
 
 async def test_it_serves_stops_with_its_postgresql_and_goes_on_with_the_same_data(directory: Path) -> None:
-    """First it is stopped in order, then it is killed."""
+    """First it is stopped in order, then it is killed. A third one runs while others are refused."""
     async with dev(directory) as server, aiohttp.ClientSession(server.url) as session:
         process, ready = server.process, server.line
         assert set(ready) == {"url", "token", "organization", "pid", "profiles", "operators"}
@@ -38,6 +38,7 @@ async def test_it_serves_stops_with_its_postgresql_and_goes_on_with_the_same_dat
         second.kill()
     async with dev(directory) as third:
         assert await found(third, "/api/v1/app/one", headers)
+        await _refused_to_a_second_one(third, directory)
         third.process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(third.process.wait(), PATIENCE) == 0
     for name, text in kept.items():
@@ -50,22 +51,20 @@ async def found(server: Server, path: str, headers: dict[str, str]) -> bool:
         return answer.status == 200
 
 
-async def test_a_second_one_says_who_has_the_directory_or_the_port_without_a_traceback(
-    directory: Path,
-) -> None:
-    async with dev(directory) as first:
-        second = await angarium("dev", "--json", "--port", "0", "--data", str(directory))
-        out, err = await asyncio.wait_for(second.communicate(), PATIENCE)
-        assert second.returncode == 1
-        assert out == b""
-        expected = f"another Angarium (pid {first.process.pid}) already uses the data directory {directory}"
-        assert expected in err.decode()
-        assert "Traceback" not in err.decode()
+async def _refused_to_a_second_one(first: Server, directory: Path) -> None:
+    """It says who has the directory or the port, without a traceback."""
+    second = await angarium("dev", "--json", "--port", "0", "--data", str(directory))
+    out, err = await asyncio.wait_for(second.communicate(), PATIENCE)
+    assert second.returncode == 1
+    assert out == b""
+    expected = f"another Angarium (pid {first.process.pid}) already uses the data directory {directory}"
+    assert expected in err.decode()
+    assert "Traceback" not in err.decode()
 
-        port = first.url.rpartition(":")[2]
-        with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as other:
-            third = await angarium("dev", "--port", port, "--data", other)
-            _, err = await asyncio.wait_for(third.communicate(), PATIENCE)
+    port = first.url.rpartition(":")[2]
+    with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as other:
+        third = await angarium("dev", "--port", port, "--data", other)
+        _, err = await asyncio.wait_for(third.communicate(), PATIENCE)
     assert third.returncode == 1
     assert f"cannot listen at 127.0.0.1:{port}" in err.decode()
     assert "Traceback" not in err.decode()

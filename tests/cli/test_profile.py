@@ -13,9 +13,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from angarium.core.errors import SettingsError
+from angarium.profiles import load_all
 from tests.cli.test_command import SETTINGS, refusal
 from tests.cli.test_serve import KEY, SECRET, healthy, serve
-from tests.kit.command import run, run_apart
+from tests.kit.command import run
+from tests.kit.patience import SLOW, until
 from tests.kit.receiver import Receiver
 from tests.kit.server import angarium, announced, end
 
@@ -108,75 +111,10 @@ async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> 
     return process, await announced(process)
 
 
-async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_key(
+async def test_dev_keeps_keys_serves_what_it_is_told_and_never_logs_a_portal_key(
     directory: Path, tmp_path: Path
 ) -> None:
-    """A link over the command line, with everything that the server logs."""
-    log = tmp_path / "log"
-    variables = {"ANGARIUM_LOG_LEVEL": "debug", "ANGARIUM_LOG_FORMAT": "json"}
-    process, line = await dev(directory, log, **variables)
-    try:
-        products = line["profiles"]
-        assert {name: set(one) for name, one in products.items()} == LINES
-        for name in LINES:
-            kept = directory / f"product-{name}"
-            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-        token = products["bloom"]["organization_token"]
-        jar = aiohttp.CookieJar(unsafe=True)
-        async with Receiver() as receiver, aiohttp.ClientSession(cookie_jar=jar) as session:
-            auth = {"authorization": f"Bearer {token}"}
-            query = {"query": "query DashboardURL { webhookDashboardUrl }"}
-            for place in (products["bloom"]["graphql_url"], f"{line['url']}/v2/gql"):
-                async with session.post(place, json=query, headers=auth) as answer:
-                    url = (await answer.json())["data"]["webhookDashboardUrl"]
-            assert re.search(r"/login\?primaryColorLight=1481e6&primaryColorDark=1481e6#key=.+", url)
-            user = {"authorization": f"Bearer {products['bloom']['user_token']}"}
-            async with session.post(place, json=query, headers=user) as answer:
-                assert (await answer.json())["errors"][0]["extensions"]["code"] == "FORBIDDEN"
-            async with session.get(url) as answer:  # a browser sends everything but the fragment
-                assert answer.status == 200
-            key = url.partition("#key=")[2]
-            begin = f"{line['url']}/login/session"
-            async with session.post(begin, json={"key": key}) as answer:
-                assert answer.status == 200
-            async with session.post(begin, json={"key": key + "x"}) as answer:
-                assert answer.status == 401
-            async with session.post(begin, data=f'{{"key": "{key}"') as answer:
-                assert answer.status == 401
-            async with session.get(
-                f"{line['url']}/portal/{line['operators']['bloom']['application']}"
-            ) as answer:
-                assert answer.status == 200
-            app = line["operators"]["bloom"]["application"]
-            place, body = f"{line['url']}/api/v1/app/{app}", {"url": receiver.url}
-            operator = {"authorization": f"Bearer {line['operators']['bloom']['token']}"}
-            async with session.post(f"{place}/endpoint", json=body, headers=operator) as answer:
-                assert answer.status == 201
-            message = {"eventType": "user.created", "payload": {"user_id": "u"}}
-            async with session.post(f"{place}/msg", json=message, headers=operator) as answer:
-                assert answer.status == 202
-            (request,) = await receiver.wait_for(1)
-            assert request.header("svix-id")
-            basic = base64.b64encode(
-                f"{products['bluum']['api_key']}:{products['bluum']['api_secret']}".encode()
-            ).decode()
-            for path, shown in (
-                ("/v1/webhooks", f"Basic {basic}"),
-                ("/webhooks", f"Basic {basic}"),
-                ("/api/v1/webhooks", f"Bearer {products['bluma']['api_key']}"),
-            ):
-                async with session.get(line["url"] + path, headers={"authorization": shown}) as answer:
-                    assert answer.status == 200, path
-    finally:
-        await end(process)
-    logged = log.read_text()
-    assert "delivery.attempted" in logged, "the log is not what the server logs"
-    inside = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))["token"]
-    for secret in (key, inside, inside.rpartition(".")[2], token):
-        assert secret not in logged
-
-
-async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_path: Path) -> None:
+    """The second start serves all products, and logs everything."""
     process, first = await dev(directory, tmp_path / "log", "--profile", "bluma", "--profile", FOURTH)
     try:
         assert set(first["profiles"]) == {"bluma", "parcel"}
@@ -189,9 +127,11 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
                 assert answer.status == 204
     finally:
         await end(process)
-    process, second = await dev(directory, tmp_path / "log")
+    log = tmp_path / "log"
+    logged = {"ANGARIUM_LOG_LEVEL": "debug", "ANGARIUM_LOG_FORMAT": "json"}
+    process, second = await dev(directory, log, **logged)
     try:
-        assert set(second["profiles"]) == set(LINES)
+        assert {name: set(one) for name, one in second["profiles"].items()} == LINES
         assert second["profiles"]["bluma"]["api_key"] == first["profiles"]["bluma"]["api_key"]
         assert second["operators"]["bluma"]["organization"] == operator["organization"]
         assert second["operators"]["bluma"]["application"] != operator["application"]
@@ -201,14 +141,89 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
             session.get(f"{second['url']}/api/v1/webhooks") as answer,
         ):
             assert answer.status == 200
+        secrets = await _serves_three_products_side_by_side(second, directory)
+        await _add_contact(second)
+        await until(lambda: "mail.printed" in log.read_text(), "the mail is in the log", pause=SLOW)
     finally:
         await end(process)
+    lines = [json.loads(one) for one in log.read_text().splitlines() if one.startswith("{")]
+    assert "delivery.attempted" in {one["event"] for one in lines}, "the log is not what the server logs"
+    for secret in secrets:
+        assert secret not in log.read_text()
+    (mail,) = [one for one in lines if one["event"] == "mail.printed"]
+    assert mail["to"] == "dev@example.com"
+    assert f"{second['url']}/alerts/confirm/" in mail["text"]
+
+
+async def _add_contact(line: dict[str, str]) -> None:
+    headers = {"authorization": f"Bearer {line['token']}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        place = f"{line['url']}/api/v1/app"
+        async with session.post(place, json={"name": "Acme"}) as answer:
+            app_id = (await answer.json())["id"]
+        body = {"contacts": [{"email": "dev@example.com"}]}
+        async with session.put(f"{place}/{app_id}/contact", json=body) as answer:
+            assert answer.status == 200
+
+
+async def _serves_three_products_side_by_side(line: dict[str, Any], directory: Path) -> list[str]:
+    """Gives secrets that must not be logged."""
+    products = line["profiles"]
+    for name in LINES:
+        kept = directory / f"product-{name}"
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    token = products["bloom"]["organization_token"]
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with Receiver() as receiver, aiohttp.ClientSession(cookie_jar=jar) as session:
+        auth = {"authorization": f"Bearer {token}"}
+        query = {"query": "query DashboardURL { webhookDashboardUrl }"}
+        for place in (products["bloom"]["graphql_url"], f"{line['url']}/v2/gql"):
+            async with session.post(place, json=query, headers=auth) as answer:
+                url = (await answer.json())["data"]["webhookDashboardUrl"]
+        assert re.search(r"/login\?primaryColorLight=1481e6&primaryColorDark=1481e6#key=.+", url)
+        user = {"authorization": f"Bearer {products['bloom']['user_token']}"}
+        async with session.post(place, json=query, headers=user) as answer:
+            assert (await answer.json())["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+        async with session.get(url) as answer:  # a browser sends everything but the fragment
+            assert answer.status == 200
+        key = url.partition("#key=")[2]
+        begin = f"{line['url']}/login/session"
+        async with session.post(begin, json={"key": key}) as answer:
+            assert answer.status == 200
+        async with session.post(begin, json={"key": key + "x"}) as answer:
+            assert answer.status == 401
+        async with session.post(begin, data=f'{{"key": "{key}"') as answer:
+            assert answer.status == 401
+        async with session.get(f"{line['url']}/portal/{line['operators']['bloom']['application']}") as answer:
+            assert answer.status == 200
+        app = line["operators"]["bloom"]["application"]
+        place, body = f"{line['url']}/api/v1/app/{app}", {"url": receiver.url}
+        operator = {"authorization": f"Bearer {line['operators']['bloom']['token']}"}
+        async with session.post(f"{place}/endpoint", json=body, headers=operator) as answer:
+            assert answer.status == 201
+        message = {"eventType": "user.created", "payload": {"user_id": "u"}}
+        async with session.post(f"{place}/msg", json=message, headers=operator) as answer:
+            assert answer.status == 202
+        (request,) = await receiver.wait_for(1)
+        assert request.header("svix-id")
+        basic = base64.b64encode(
+            f"{products['bluum']['api_key']}:{products['bluum']['api_secret']}".encode()
+        ).decode()
+        for path, shown in (
+            ("/v1/webhooks", f"Basic {basic}"),
+            ("/webhooks", f"Basic {basic}"),
+            ("/api/v1/webhooks", f"Bearer {products['bluma']['api_key']}"),
+        ):
+            async with session.get(line["url"] + path, headers={"authorization": shown}) as answer:
+                assert answer.status == 200, path
+    inside = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))["token"]
+    return [key, inside, inside.rpartition(".")[2], token]
 
 
 async def test_a_server_in_production_serves_installed_products_and_no_sandbox(database_url: str) -> None:
     given = {"ANGARIUM_DATABASE_URL": database_url, "ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY}
     arguments = ("profile", "install", "bluma", "--org", ORG, "--json")
-    done = await asyncio.to_thread(run_apart, *arguments, **given, ANGARIUM_PROFILES="bluma")
+    done = await asyncio.to_thread(run, *arguments, **given, ANGARIUM_PROFILES="bluma")
     made = json.loads(done.stdout)
     assert made["api_key"].startswith("bluma_live_")
     headers = {"authorization": f"Bearer {made['api_key']}"}
@@ -223,7 +238,8 @@ async def test_a_server_in_production_serves_installed_products_and_no_sandbox(d
             assert answer.status == 404
 
 
-@pytest.mark.parametrize("name", ["blum", "none.toml"])
-def test_dev_refuses_a_profile_that_is_not_there(directory: Path, name: str) -> None:
-    words = refusal("dev", "--profile", name, "--data", str(directory))
-    assert f"there is no profile '{name}'" in words
+def test_dev_refuses_a_profile_that_is_not_there(directory: Path) -> None:
+    words = refusal("dev", "--profile", "blum", "--data", str(directory))
+    assert "there is no profile 'blum'" in words
+    with pytest.raises(SettingsError, match=r"there is no profile 'none\.toml'"):
+        load_all(["none.toml"])

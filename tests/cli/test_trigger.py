@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from angarium.client import Angarium
-from tests.kit.patience import PATIENCE
-from tests.kit.server import angarium, dev
+from tests.kit import command
+from tests.kit.server import dev
 
 
-async def run(*arguments: str, **variables: Any) -> tuple[int | None, str, str]:
-    process = await angarium(*arguments, **variables)
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    return process.returncode, out.decode(), err.decode()
+async def run(*arguments: str, **variables: Any) -> tuple[int, str, str]:
+    done = await asyncio.to_thread(command.run, *arguments, **variables)
+    return done.returncode, done.stdout, done.stderr
 
 
 async def test_the_server_of_make_serve_takes_what_is_triggered(directory: Path) -> None:

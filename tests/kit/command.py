@@ -28,8 +28,13 @@ class Done:
 
 def run(*arguments: str, **variables: str) -> Done:
     """A command to its end; settings only from `variables`."""
-    if arguments[0] in OWN_PROCESS:
+    if arguments[0] in OWN_PROCESS and "--help" not in arguments:
         return run_apart(*arguments, **variables)
+    return run_within(*arguments, **variables)
+
+
+def run_within(*arguments: str, **variables: str) -> Done:
+    """The same in this process for any command. One that sets up a whole process must fail before that."""
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.dict(os.environ, {"COLUMNS": "80"} | _settings(variables), clear=True),
