@@ -111,7 +111,7 @@ async def test_every_exit_code(caller: Caller, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(message, "content", interrupted)
     await caller.run("message", "send", "--type", "a.b", "--data", "{}")
     assert caller.code == Exit.INTERRUPTED
-    assert {code.value for code in Exit} == {0, 1, 2, 3, 130, 143}
+    assert {code.value for code in Exit} == {0, 1, 2, 3, 4, 130, 143}
 
 
 def error_of(done: Any) -> dict[str, Any]:
