@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -23,8 +24,12 @@ from svix.api import (
 )
 
 from angarium.store.database import Database
+from tests.api import serving as asgi
+from tests.api.conftest import Api, Backend, backend, client, new_organization
 from tests.kit.receiver import Receiver
 from tests.kit.server import dev
+
+__all__ = ["backend", "client", "new_organization"]
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -131,16 +136,18 @@ async def test_a_first_message_is_delivered_and_verified_as_the_readme_and_the_r
         assert answers == [204, 401]
 
 
-async def test_the_script_for_moving_from_svix_copies_everything_that_can_be_read(directory: Path) -> None:
-    """Between two servers, for Angarium has Svix's API."""
-    async with dev(directory / "old") as old, dev(directory / "new") as new:
-        servers = [Svix(server.token, SvixOptions(server_url=server.url)) for server in (old, new)]
-        await asyncio.to_thread(fill, servers[0])
-        names = {"OLD_TOKEN": old.token, "OLD_URL": old.url, "NEW_TOKEN": new.token, "NEW_URL": new.url}
-        script: dict[str, Any] = dict(names)
+async def test_the_script_for_moving_from_svix_copies_everything_that_can_be_read(
+    backend: Backend, new_organization: Callable[[], Api]
+) -> None:
+    """Between two organizations, for Angarium has Svix's API."""
+    async with asgi.serving(backend.app) as url:
+        old, new = new_organization().token, new_organization().token
+        services = [Svix(token, SvixOptions(server_url=url)) for token in (old, new)]
+        await asyncio.to_thread(fill, services[0])
+        script: dict[str, Any] = {"OLD_TOKEN": old, "OLD_URL": url, "NEW_TOKEN": new, "NEW_URL": url}
         await asyncio.to_thread(exec, example("docs/moving.md"), script)
-        before, after = [await asyncio.to_thread(read, server) for server in servers]
-        for client in (*servers, script["old"], script["new"]):
+        before, after = [await asyncio.to_thread(read, service) for service in services]
+        for client in (*services, script["old"], script["new"]):
             client._httpx_client.close()  # the SDK offers no way to close it
     assert len(before) > 2 * 50, "more than a page of each"
     assert before == after
