@@ -14,8 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from asyncio.subprocess import PIPE
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from angarium.service.intake import Draft
 from angarium.store.database import Database
 from tests.cli.test_serve import healthy
 from tests.dialects.bluum import bluum, standing
-from tests.kit.command import Done, run, run_apart
+from tests.kit.command import run
 from tests.kit.patience import PATIENCE
 from tests.kit.port import free_port
 from tests.kit.receiver import Receiver, Reply
@@ -220,10 +220,9 @@ async def test_in_production_urls_are_https_and_there_is_no_sandbox(database_url
         "ANGARIUM_PROFILES": "bluum",
     }
     arguments = ("profile", "install", "bluum", "--org", "org_production", "--json")
-    process = await angarium(*arguments, stderr=PIPE, **variables)
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode == 0, err.decode()
-    line = json.loads(out)
+    installed = await asyncio.to_thread(partial(run, *arguments, **variables))
+    assert installed.returncode == 0, installed.stderr
+    line = json.loads(installed.stdout)
     assert line["api_key"].startswith("bluum_live_")
     server = await angarium("serve", stderr=None, **variables)
     try:
@@ -261,11 +260,9 @@ async def test_in_production_urls_are_https_and_there_is_no_sandbox(database_url
 # ----------------------------------------------------------------------- dead letters over the command line
 
 
-async def dead_letter(
-    url: str, *arguments: str, status: int = 0, runner: Callable[..., Done] = run
-) -> list[dict[str, Any]]:
+async def dead_letter(url: str, *arguments: str, status: int = 0) -> list[dict[str, Any]]:
     told = ("dead-letter", *arguments, "--database", "--json")
-    done = await asyncio.to_thread(runner, *told, ANGARIUM_DATABASE_URL=url)
+    done = await asyncio.to_thread(run, *told, ANGARIUM_DATABASE_URL=url)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -282,7 +279,7 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         await stand.send(other)
         await stand.world.until_states({2: 2})
         where = ("--org", stand.org_id)
-        everything = await dead_letter(database.url, "list", *where, runner=run_apart)
+        everything = await dead_letter(database.url, "list", *where)
         assert {row["status"] for row in everything} == {"failed"}
         assert len(everything) == 2
         (row,) = await dead_letter(database.url, "list", *where, "--app", "first")
