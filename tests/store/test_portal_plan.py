@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from angarium.clock import datetime_at
 from angarium.core import ids
@@ -53,6 +54,8 @@ LARGE: Final = "select relname from pg_class where relkind = 'r' and reltuples >
 STRETCHES: Final = (100, 900)  # in place of the real ones, so that a bound shows in a database of this size
 BOUND: Final = 5 * sum(STRETCHES)  # the walk, its end, and a lookup or two for each
 NAME: Final = "crowded"
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture(scope="module")
@@ -148,18 +151,24 @@ class Place:
         self.app_id = self.crowd.app_id
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared(crowded: tuple[str, Crowd, frozenset[str]]) -> AsyncIterator[Database]:
+    """One for all tests: a new connection reads the catalog of all partitions again."""
+    database = await Database.connect(crowded[0])
+    yield database
+    await database.close()
+
+
 @pytest.fixture
-async def place(
-    crowded: tuple[str, Crowd, frozenset[str]], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
+def place(
+    shared: Database, crowded: tuple[str, Crowd, frozenset[str]], monkeypatch: pytest.MonkeyPatch
+) -> Place:
     monkeypatch.setattr(log_service, "STRETCHES", STRETCHES)
     monkeypatch.setattr(replay_service, "LOOKED_AT", sum(STRETCHES))
     monkeypatch.setattr(replay_service, "PATIENCE", 0.0)
     monkeypatch.setattr(requeue, "RESEND_READ", sum(STRETCHES))
     monkeypatch.setattr(attempt_service, "LOOKED", sum(STRETCHES))
-    database = await Database.connect(crowded[0])
-    yield Place(Watched(database, crowded[2]), crowded[1], ManualClock(NOW + 1))
-    await database.close()
+    return Place(Watched(shared, crowded[2]), crowded[1], ManualClock(NOW + 1))
 
 
 def _status(*statuses: LogStatus) -> frozenset[LogStatus]:
