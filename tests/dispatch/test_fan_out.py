@@ -19,7 +19,7 @@ from angarium.dispatch.fan_out import FanOut
 from angarium.dispatch.notifier import Notifier
 from angarium.service import trace
 from angarium.service.intake import Accepted
-from angarium.store import fan_out
+from angarium.store import accept, fan_out
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.fault import RowRefused
@@ -31,8 +31,15 @@ from tests.kit.traced import Traced, Untouched
 from tests.kit.world import World
 
 DELIVERED: Final = 0
-CROWD: Final = 2 * fan_out.ROOM + 7
+ROOM: Final = 140  # deliveries of a slice
+CROWD: Final = 2 * ROOM + 7
+assert CROWD > accept.BASE + 3 * accept.EACH, "so many that another statement writes them"
 HELD: Final = "select message_id from fan_out where app_id = $1 for update"
+
+
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan_out, "ROOM", ROOM)
 
 
 async def crowd(world: World, app: Application, url: str, count: int = CROWD, *, fifo: bool = False) -> None:
@@ -96,7 +103,7 @@ async def test_other_applications_are_served_while_a_large_message_waits(world: 
         await world.endpoint(small, quick.url)
         async with world.database.transaction() as connection:
             async with world.intake() as intake:
-                await intake.accept_many([world.draft(large) for _ in range(20)])
+                await intake.accept_many([world.draft(large) for _ in range(3)])
             await connection.fetch(HELD, large.id)
             async with world.intake(dispatcher.hand_over, dispatcher.fan_out) as intake:
                 found = await intake.accept_many([world.draft(small), world.draft(other), world.draft(large)])
@@ -104,7 +111,7 @@ async def test_other_applications_are_served_while_a_large_message_waits(world: 
                 await quick.wait_for(1)
             await world.until_states({DELIVERED: 1 + CROWD})
         dispatcher.fan_out()
-        await world.until_states({DELIVERED: 1 + 22 * CROWD})
+        await world.until_states({DELIVERED: 1 + 5 * CROWD})
 
 
 async def test_the_order_of_acceptance_is_kept_behind_a_large_message(world: World) -> None:
@@ -113,10 +120,10 @@ async def test_the_order_of_acceptance_is_kept_behind_a_large_message(world: Wor
         await crowd(world, app, receiver.url)
         await world.endpoint(app, first.url, fifo=True)
         async with world.intake(dispatcher.hand_over, dispatcher.fan_out) as intake:
-            for n in range(5):
+            for n in range(3):
                 await intake.accept(world.draft(app, b'{"n": %d}' % n))
-        await world.until_states({DELIVERED: 5 * (CROWD + 1)})
-        assert [request.body for request in first.requests] == [b'{"n": %d}' % n for n in range(5)]
+        await world.until_states({DELIVERED: 3 * (CROWD + 1)})
+        assert [request.body for request in first.requests] == [b'{"n": %d}' % n for n in range(3)]
 
 
 async def test_an_endpoint_disabled_between_slices_gets_no_delivery(world: World) -> None:
@@ -249,6 +256,6 @@ async def test_each_slice_and_each_attempt_is_linked_to_the_acceptance(world: Wo
     (accepted,) = [one.span for one in traced.ends if one.name == "accept"]
     assert (accepted.trace_id, accepted.parent_id) == (b"t" * 16, b"s" * 8)
     slices = traced.links("fan_out")
-    assert len(slices) >= CROWD // fan_out.ROOM
+    assert len(slices) >= CROWD // ROOM
     assert slices == [[accepted.context]] * len(slices)
     assert traced.links("attempt") == [(accepted.context,)] * CROWD

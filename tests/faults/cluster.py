@@ -32,7 +32,7 @@ from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
 from tests.faults.harness import AWAY, LONG, NOBODY, Client, Server, Servers, servers, shared_by
 from tests.faults.proxy import Proxy
-from tests.kit.patience import PATIENCE, until
+from tests.kit.patience import PATIENCE, SLOW, until
 from tests.kit.port import free_port
 from tests.kit.process import runs, signal_family
 from tests.kit.receiver import Receiver
@@ -46,7 +46,7 @@ SETTINGS: Final = {
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
 PATIENT: Final = FOUND | {"statement_timeout": "0"}  # of what is done here, whatever is done to the others
 CLIENTS: Final = 6
-PACE: Final = 0.06 if LONG else 0.25  # seconds between the requests of one client
+PACE: Final = 0.06 if LONG else 0.6  # seconds between the requests of one client
 
 
 @dataclass
@@ -115,7 +115,11 @@ class Cluster:
     async def ready(self) -> None:
         """Wait until all processes are at work and share the lanes."""
         for server in self.apis:
-            await until(lambda server=server: self._answers(server), "the API answers")  # type: ignore[misc]
+            await until(
+                lambda server=server: self._answers(server),  # type: ignore[misc]
+                "the API answers",
+                pause=SLOW,
+            )
         await shared_by(self.url, len(self.dispatchers))
 
     def lead_astray(self, **how: Any) -> None:
@@ -254,7 +258,7 @@ class Cluster:
             return False
 
         with contextlib.suppress(AssertionError):
-            return await until(nothing_owed, "nothing is pending any more")
+            return await until(nothing_owed, "nothing is pending any more", pause=SLOW)
         return PATIENCE
 
     def missing(self, free: set[str], fifo: set[str]) -> int:

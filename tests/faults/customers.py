@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.account import message_id
+from tests.faults.harness import LONG
 from tests.kit.receiver import Behaviour, Received, Reply, Silence
 
 FREE = ("/a", "/b", "/flaky")
 FIFO = "/fifo"
 SILENT = "/silent"
 HEALTHY = (*FREE, FIFO)
-OK = Reply(delay=0.01)
+DELAY = 0.01 if LONG else 0.1  # seconds; with fewer messages, some are in flight all the same
+OK = Reply(delay=DELAY)
 TIMESTAMP_TOLERANCE = 60.0  # seconds; a paused process may send what it made before, a jump is an hour
 
 
@@ -58,7 +60,7 @@ class Customers:
         tally.untimely += abs(time.time() - stamp) > TIMESTAMP_TOLERANCE
         if request.path == "/flaky" and message not in self._failed and ord(message[-1]) % 3 == 0:
             self._failed.add(message)
-            return Reply(500, delay=0.01)
+            return Reply(500, delay=DELAY)
         if message in delivered:
             tally.repeated.append((request.path, round(request.time - delivered[message], 3), message))
         else:

@@ -24,8 +24,8 @@ import psutil
 
 from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.cluster import Cluster
-from tests.faults.harness import AWAY, Server, shared_by
-from tests.kit.patience import until, wait_until
+from tests.faults.harness import AWAY, LONG, Server, shared_by
+from tests.kit.patience import SLOW, until, wait_until
 from tests.kit.process import family, runs
 
 TAKEOVER: Final = 30.0
@@ -86,7 +86,8 @@ async def kill_all(cluster: Cluster, chance: random.Random) -> AsyncIterator[Non
     cluster.start_all()
 
 
-@fault("kill -9 of all, and PostgreSQL stopped at once", "process", repeats=True)
+# short: test_kill.py has it
+@fault("kill -9 of all, and PostgreSQL stopped at once", "process", repeats=True, short=False)
 async def kill_everything(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     await _kill_all(cluster)
     yield
@@ -229,13 +230,14 @@ async def clock_jumps(cluster: Cluster, chance: random.Random) -> AsyncIterator[
         cluster.lead_astray(clock=ahead)
         assert await cluster.dispatchers[0].terminate() == 0
         cluster.start_dispatcher(0)
-        await cluster.until_accepted(20)
+        await cluster.until_accepted(20 if LONG else 10)
         await cluster.ready()
     yield
     cluster.lead_astray()
 
 
-@fault("DNS dead, with nothing remembered", "host", repeats=False)
+# short: tests/dispatch/test_our_faults.py has it, in one process
+@fault("DNS dead, with nothing remembered", "host", repeats=False, short=False)
 async def dead_dns(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     await _with_dns(cluster, "dead")
     yield
@@ -255,7 +257,7 @@ async def _with_dns(cluster: Cluster, how: str) -> None:
     for place in range(2):
         assert await cluster.dispatchers[place].terminate() == 0
         cluster.start_dispatcher(place)
-    await cluster.until_accepted(50)
+    await cluster.until_accepted(50 if LONG else 15)
     await cluster.ready()
 
 
@@ -281,7 +283,7 @@ async def full_disk(cluster: Cluster, chance: random.Random) -> AsyncIterator[No
             return bool(await cluster.fetch("select 1"))
         return False
 
-    await until(back, "PostgreSQL has room and is back")
+    await until(back, "PostgreSQL has room and is back", pause=SLOW)
 
 
 @contextlib.contextmanager

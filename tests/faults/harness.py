@@ -31,7 +31,7 @@ from angarium.cli.credential import make_token
 from angarium.settings import Settings
 from angarium.store.fault import RAISED
 from tests.faults.account import account
-from tests.kit.patience import PATIENCE, until
+from tests.kit.patience import PATIENCE, SLOW, until
 from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 from tests.kit.schemas import FOUND
@@ -39,6 +39,7 @@ from tests.kit.schemas import FOUND
 PLANNED: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "0"))
 LONG: Final = PLANNED > 0
 CYCLES: Final = max(1, PLANNED // 20)
+REST: Final = 0.05 if LONG else 0.25  # seconds until a client tries again that was refused
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 SECRET: Final = "s" * 48
 KEY: Final = base64.b64encode(b"k" * 32).decode()
@@ -106,7 +107,7 @@ class Servers:
     ) -> Server:
         """`angarium serve` on a database; returns when it answers."""
         server = self.launch(database_url, *arguments, port=None, program=program, **variables)
-        await until(lambda: _answers(server), "the server answers")
+        await until(lambda: _answers(server), "the server answers", pause=SLOW)
         return server
 
     def launch(
@@ -271,7 +272,7 @@ class Client:
                     await asyncio.sleep(pace)
                 else:
                     assert time.monotonic() < deadline, f"nothing is accepted any more: {self.refused}"
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(REST)
 
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
@@ -298,7 +299,7 @@ async def shared_by(database_url: str, count: int, timeout: float = PATIENCE) ->
             return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
         return False
 
-    await until(equal, f"{count} dispatchers share the shards", timeout)
+    await until(equal, f"{count} dispatchers share the shards", timeout, pause=SLOW)
 
 
 async def _owned(database_url: str) -> list[int]:

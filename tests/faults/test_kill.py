@@ -9,12 +9,12 @@ from pathlib import Path
 
 from angarium.store.embedded import DATABASE
 from tests.faults.account import account, report
-from tests.faults.harness import CYCLES, client, recorded, seen, servers, until_delivered
+from tests.faults.harness import CYCLES, LONG, client, recorded, seen, servers, until_delivered
 from tests.kit.patience import PATIENCE, until
 from tests.kit.process import runs
 from tests.kit.receiver import Receiver, Reply
 
-MESSAGES = 1000
+MESSAGES = 1000 if LONG else 250
 
 
 async def test_a_killed_server_loses_no_accepted_message(directory: Path) -> None:

@@ -15,14 +15,14 @@ import asyncpg
 from angarium.core import ids
 from angarium.store.database import Database
 from angarium.store.erase import MESSAGES
-from tests.faults.harness import CYCLES, NOBODY, Client, Server, client, recorded, servers
+from tests.faults.harness import CYCLES, LONG, NOBODY, Client, Server, client, recorded, servers
 from tests.kit.command import Done, run
-from tests.kit.patience import until
+from tests.kit.patience import SLOW, until
 from tests.kit.receiver import Receiver
 from tests.kit.schemas import FOUND
 from tests.service.test_erasure import LOG, rows_with
 
-SLICES = 2 * CYCLES
+SLICES = 2 * CYCLES if LONG else 1
 REST = MESSAGES // 4
 SENT = SLICES * MESSAGES + REST  # the last slice is smaller than the others
 NEIGHBOR = 10
@@ -77,7 +77,7 @@ async def furnished(api: Client, receiver: Receiver, url: str) -> Any:
     async def all_of_them() -> bool:
         return await recorded(url) == SENT + NEIGHBOR
 
-    await until(all_of_them, "all is delivered")
+    await until(all_of_them, "all is delivered", pause=SLOW)
     return ids.parse(ids.APPLICATION, made["id"])
 
 

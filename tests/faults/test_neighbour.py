@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.faults.account import account, report
-from tests.faults.harness import CYCLES, Client, client, servers, shared_by, until_delivered
+from tests.faults.harness import CYCLES, LONG, Client, client, servers, shared_by, until_delivered
 from tests.kit.patience import until
 from tests.kit.receiver import (
     Behaviour,
@@ -39,7 +39,7 @@ async def test_receivers_that_misbehave_are_cut_off_and_described(directory: Pat
         "no answer, hung up": Hangup(),
         "silence": Silence(),
     }
-    count = 150 * CYCLES
+    count = 150 * CYCLES if LONG else 60
     variables = {
         "ANGARIUM_REQUEST_TIMEOUT": "2s",
         "ANGARIUM_RETRY_SCHEDULE": "",
@@ -119,7 +119,7 @@ async def test_a_silent_endpoint_delays_no_other_while_lanes_move(directory: Pat
             end = time.monotonic() + 8
             while time.monotonic() < end:
                 await api.send("healthy", {"sent": time.monotonic()})
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1 if LONG else 0.25)
             await joining
             await until_delivered(api.accepted, well, paths=paths)
             await shared_by(database_url, 2)

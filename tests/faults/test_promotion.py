@@ -9,13 +9,13 @@ import pytest
 
 from angarium.store.migrate import migrate
 from tests.faults.account import account, report
-from tests.faults.harness import Client, Server, client, servers, until_delivered
+from tests.faults.harness import LONG, Client, Server, client, servers, until_delivered
 from tests.faults.replicated import Replicated
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 
 IN_FLIGHT = 16
-LOAD = 400
+LOAD = 400 if LONG else 160
 VARIABLES = {"ANGARIUM_ENDPOINT_CONCURRENCY": str(IN_FLIGHT)}
 
 

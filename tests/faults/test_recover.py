@@ -10,7 +10,7 @@ import msgspec
 
 from tests.faults.account import Account, message_id, report
 from tests.faults.harness import CYCLES, Client, client, servers
-from tests.kit.patience import until
+from tests.kit.patience import SLOW, until
 from tests.kit.receiver import Received, Receiver, Reply
 
 MESSAGES = 1600
@@ -48,7 +48,7 @@ async def test_recover_continues_after_a_kill_and_sends_only_failed_deliveries(
             async def all_completed() -> bool:
                 return (await stats(api, endpoint))["pending"] == 0
 
-            await until(all_completed, "all have failed or are delivered")
+            await until(all_completed, "all have failed or are delivered", pause=SLOW)
             failing = False
             status, task = await api.call("POST", f"/app/one/endpoint/{endpoint}/recover", {"since": since})
             assert status == 202, task
@@ -65,14 +65,14 @@ async def test_recover_continues_after_a_kill_and_sends_only_failed_deliveries(
                 assert now["status"] != "failed", now
                 return bool(now["status"] == "finished")
 
-            await until(finished, "the task has finished")
+            await until(finished, "the task has finished", pause=SLOW)
             owed = MESSAGES - len(range(0, MESSAGES, 8))
 
             def again() -> bool:
                 counts = Counter(message_id(request) for request in receiver.requests)
                 return sum(1 for one, n in sent.items() if n % 8 and counts[one] >= 2) == owed
 
-            await until(again, "what had failed has arrived")
+            await until(again, "what had failed has arrived", pause=SLOW)
             await until(all_completed, "all is completed")
             _, task = await api.call("GET", f"/background-task/{task['id']}")
     counts = Counter(message_id(request) for request in receiver.requests)

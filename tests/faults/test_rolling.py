@@ -13,15 +13,17 @@ from pathlib import Path
 import aiohttp
 
 from tests.faults.account import account, report
-from tests.faults.harness import NOBODY, Client, client, servers, until_delivered
+from tests.faults.harness import LONG, NOBODY, Client, client, servers, until_delivered
 from tests.kit.debian import ensure
-from tests.kit.patience import PATIENCE, until
+from tests.kit.patience import PATIENCE, SLOW, until
 from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 from tests.server.probing import Probed, launched
 
 CLIENTS = 4
-PACE = 0.05  # seconds that each of them waits after an answer
+PACE = 0.05 if LONG else 0.1  # seconds that each of them waits after an answer
+SLOW_PACE = 0.05 if LONG else 0.5  # the same while no instance stops
+SOME = 50 if LONG else 10  # messages before and after each stop
 DRAIN_DELAY = "5s"  # HAProxy asks /readyz every 0.2 seconds; this machine may be busy
 CONFIGURATION = """\
 defaults
@@ -80,14 +82,14 @@ class HaProxy:
         return any(row[:2] == ["api", name] and row[state] == "UP" for row in rows)
 
 
-async def send_until(api: Client, over: asyncio.Event) -> None:
+async def send_until(api: Client, over: asyncio.Event, stopping: asyncio.Event) -> None:
     """Clients that keep their connections and never send a request twice."""
     numbers = itertools.count()
 
     async def one() -> None:
         while not over.is_set():
             await api.send("one", {"n": next(numbers)})
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(PACE if stopping.is_set() else SLOW_PACE)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):
@@ -108,19 +110,21 @@ async def test_a_rolling_replacement_behind_a_proxy_fails_no_request_and_loses_n
                 port=api, ops=ops, ANGARIUM_DRAIN_DELAY=DRAIN_DELAY,
             )  # fmt: skip
             await probed.until_ready()
-            await until(lambda: proxy.uses(name), f"the proxy uses the {name}")
+            await until(lambda: proxy.uses(name), f"the proxy uses the {name}", pause=SLOW)
             return probed
 
         first, second = await asyncio.gather(start("first", "1"), start("second", "2"))
         async with client(replace(first.server, url=proxy.url)) as api:
             await api.app("one", receiver.url)
-            over = asyncio.Event()
-            sending = asyncio.create_task(send_until(api, over))
+            over, stopping = asyncio.Event(), asyncio.Event()
+            sending = asyncio.create_task(send_until(api, over, stopping))
             for old, (name, processes) in ((first, ("third", "2")), (second, ("first", "1"))):
                 await start(name, processes)
-                await api.until_accepted(len(api.accepted) + 50)
+                stopping.set()
+                await api.until_accepted(len(api.accepted) + SOME)
                 assert await old.server.terminate() == 0
-                await api.until_accepted(len(api.accepted) + 50)
+                await api.until_accepted(len(api.accepted) + SOME)
+                stopping.clear()
             over.set()
             await asyncio.wait_for(sending, PATIENCE)
             await until_delivered(api.accepted, receiver)

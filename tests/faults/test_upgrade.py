@@ -20,6 +20,7 @@ from tests.faults.account import account, report
 from tests.faults.harness import (
     CYCLES,
     KEY,
+    LONG,
     SECRET,
     Server,
     Servers,
@@ -32,7 +33,8 @@ from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.release import program, with_more
 
-LOAD = 200
+LOAD = 200 if LONG else 60
+PACE = 0.0 if LONG else 0.1  # seconds between the requests of one client
 EXPAND = {
     "0002_section.sql": "alter table section.application add column plan text;\n"
     "create index application_plan on section.application (plan) where plan is not null;\n"
@@ -112,7 +114,9 @@ async def test_releases_run_side_by_side_and_an_older_one_is_refused_once_the_fl
 
             async def under_load(work: Any) -> Any:
                 """Do something while messages are accepted."""
-                loading = asyncio.create_task(api.load("one", LOAD * CYCLES, clients=8, over=list(over)))
+                loading = asyncio.create_task(
+                    api.load("one", LOAD * CYCLES, clients=8, pace=PACE, over=list(over))
+                )
                 result = await work
                 await asyncio.wait_for(loading, PATIENCE * CYCLES)
                 return result

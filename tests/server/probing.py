@@ -12,7 +12,7 @@ import aiohttp
 
 from angarium.core.probe import Probe
 from tests.faults.harness import ANGARIUM, NOBODY, Server, Servers
-from tests.kit.patience import until
+from tests.kit.patience import SLOW, until
 from tests.kit.port import free_port
 
 
@@ -43,7 +43,7 @@ class Probed:
         return [(one["name"], one.get("process")) for one in found["checks"] if not one["ok"]]
 
     async def until_ready(self) -> None:
-        await until(lambda: self.is_ready(), "it is ready")
+        await until(lambda: self.is_ready(), "it is ready", pause=SLOW)
 
     async def is_ready(self) -> bool:
         assert self.server.process.poll() is None, self.server.log.read_text()
