@@ -29,7 +29,7 @@ from angarium.service.product import Products
 from angarium.service.services import Services
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
-from tests.api.house import House, housing
+from tests.api.sample import SampleServer, sample_server
 from tests.kit.at_work import services_of
 from tests.kit.world import World
 
@@ -189,6 +189,6 @@ def api(new_organization: Callable[[], Api]) -> Api:
 
 
 @pytest.fixture
-async def house(database: Database) -> AsyncIterator[House]:
-    async with housing(database) as made:
+async def sample(database: Database) -> AsyncIterator[SampleServer]:
+    async with sample_server(database) as made:
         yield made

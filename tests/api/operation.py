@@ -116,7 +116,7 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
 }
 # refused to an organization of the standard profile, which has no keys; see tests/api/test_credential.py
 KEYLESS = {("POST", "/api/v1/auth/credential")}
-# what another organization does at these paths it does in its own house; at all others there is nothing
+# at these paths another organization acts on its own applications; at all others there is nothing
 AT_HOME = {
     ("GET", "/api/v1/app"),
     ("POST", "/api/v1/app"),

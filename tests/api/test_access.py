@@ -7,7 +7,6 @@ import pytest
 
 from angarium.core import ids
 from angarium.core.claims import EVERYTHING, Capability
-from tests.api.house import House, bearer, key_headers
 from tests.api.operation import (
     APP,
     AT_HOME,
@@ -27,28 +26,29 @@ from tests.api.operation import (
     VIEW,
     in_order,
 )
+from tests.api.sample import SampleServer, bearer, key_headers
 from tests.kit.access import operations
 
 
-def test_every_route_has_a_row(house: House) -> None:
+def test_every_route_has_a_row(sample: SampleServer) -> None:
     rows = set(NATIVE) | OPEN | set(NOTHING)
     for product in KEYED:
         rows |= set(KEYED[product]) | set(PLAYED[product])
     # pages are another matter: tests/portal/test_access.py
     pages = ("/portal", "/admin", "/login", "/play", "/alerts")
-    routes = {row for row in operations(house.app) if not row[1].startswith(pages)}
+    routes = {row for row in operations(sample.app) if not row[1].startswith(pages)}
     named = {(method, path.replace("{endpoint_id}", "{listener}") if "/listener/" in path else path)
              for method, path in routes}  # fmt: skip
     assert named - rows == set(), "these routes have no row here: say who may use them"
     assert rows - named == set(), "these rows have no route any more"
 
 
-async def _strangers(house: House) -> dict[str, dict[str, str]]:
+async def _strangers(sample: SampleServer) -> dict[str, dict[str, str]]:
     """Who is not let in anywhere in the native API."""
-    token = house.services.token
-    link = await house.services.portal_link.open(house.services.portal_link.make(ORG, house.app_id).key)
+    token = sample.services.token
+    link = await sample.services.portal_link.open(sample.services.portal_link.make(ORG, sample.app_id).key)
     operator = token.for_operator(token.verify(token.for_organization(ORG)))
-    ended = token.for_application(ORG, house.app_id)
+    ended = token.for_application(ORG, sample.app_id)
     await token.revoke(token.verify(ended))
     everyone = {
         "nobody": {},
@@ -56,36 +56,40 @@ async def _strangers(house: House) -> dict[str, dict[str, str]]:
         "no bearer": {"authorization": f"Token {token.for_organization(ORG)}"},
         "an organization's token that is over": bearer(token.for_organization(ORG, lifetime=-120)),
         "an application's token that is over": bearer(
-            token.for_application(ORG, house.app_id, lifetime=-120)
+            token.for_application(ORG, sample.app_id, lifetime=-120)
         ),
         "a token that was logged out": bearer(ended),
-        "another server's token": bearer(_forged(house)),
+        "another server's token": bearer(_forged(sample)),
         "a session": bearer(link.token),
         "an operator's session": bearer(operator),
         "a cookie": {
-            "cookie": f"angarium-{house.places['app_id']}={link.token}; angarium-operator={operator}"
+            "cookie": f"angarium-{sample.places['app_id']}={link.token}; angarium-operator={operator}"
         },
     }
-    for name, (first, *_) in house.keys.items():
+    for name, (first, *_) in sample.keys.items():
         everyone[f"a key of {name}"] = key_headers(name, first)
     return everyone
 
 
-def _forged(house: House) -> str:
-    return jwt.encode({"sub": ORG, "exp": house.clock.now() + 3600}, "another secret " * 4, algorithm="HS256")
+def _forged(sample: SampleServer) -> str:
+    return jwt.encode(
+        {"sub": ORG, "exp": sample.clock.now() + 3600}, "another secret " * 4, algorithm="HS256"
+    )
 
 
-async def test_unauthenticated_requests_are_refused_everywhere_and_change_nothing(house: House) -> None:
+async def test_unauthenticated_requests_are_refused_everywhere_and_change_nothing(
+    sample: SampleServer,
+) -> None:
     wrong = []
-    strangers = await _strangers(house)
-    before = await house.audit_events()
+    strangers = await _strangers(sample)
+    before = await sample.audit_events()
     for who, headers in strangers.items():
         for (method, path), (_, body) in NATIVE.items():
-            answer = await house.call(method, path, headers, body)
+            answer = await sample.call(method, path, headers, body)
             if answer.status_code != 401:
                 wrong.append(f"{who}: {method} {path}: {answer.status_code}")
     assert wrong == []
-    assert await house.audit_events() == before
+    assert await sample.audit_events() == before
 
 
 def _refusal(needed: str, capabilities: frozenset[Capability]) -> int | None:
@@ -108,85 +112,85 @@ def _refusal(needed: str, capabilities: frozenset[Capability]) -> int | None:
     ids=["everything", "read-only", "nothing", "no-manage", "no-send", "no-secret", "no-rotate"],
 )
 async def test_an_application_token_does_what_it_was_given_for(
-    house: House, capabilities: frozenset[Capability]
+    sample: SampleServer, capabilities: frozenset[Capability]
 ) -> None:
     wrong = []
     for method, path in in_order(NATIVE):
         needed, body = NATIVE[method, path]
-        token = house.services.token.for_application(ORG, house.app_id, capabilities=sorted(capabilities))
-        answer = await house.call(method, path, bearer(token), body)
+        token = sample.services.token.for_application(ORG, sample.app_id, capabilities=sorted(capabilities))
+        answer = await sample.call(method, path, bearer(token), body)
         expected = _refusal(needed, capabilities)
         if answer.status_code != expected if expected else not answer.is_success:
             wrong.append(f"{method} {path}: {answer.status_code}, not {expected or 'success'}: {answer.text}")
     assert wrong == []
 
 
-async def test_the_organization_may_do_everything(house: House) -> None:
-    headers = bearer(house.services.token.for_organization(ORG))
+async def test_the_organization_may_do_everything(sample: SampleServer) -> None:
+    headers = bearer(sample.services.token.for_organization(ORG))
     wrong = []
     for method, path in in_order(NATIVE):
         needed, body = NATIVE[method, path]
-        answer = await house.call(method, path, headers, body)
+        answer = await sample.call(method, path, headers, body)
         expected = 403 if needed == TOKEN else 400 if (method, path) in KEYLESS else None
         if answer.status_code != expected if expected else not answer.is_success:
             wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
     assert wrong == []
 
 
-async def test_another_organization_finds_nothing(house: House) -> None:
-    headers = bearer(house.services.token.for_organization(OTHER_ORG))
-    before = await house.audit_events()
+async def test_another_organization_finds_nothing(sample: SampleServer) -> None:
+    headers = bearer(sample.services.token.for_organization(OTHER_ORG))
+    before = await sample.audit_events()
     wrong = []
     # what it makes at home comes last
     for (method, path), (_, body) in sorted(NATIVE.items(), key=lambda row: row[0] in AT_HOME):
-        answer = await house.call(method, path, headers, body)
+        answer = await sample.call(method, path, headers, body)
         if (method, path) in AT_HOME:
-            if not {house.places[name] for name in ("app_id", "task_id")}.isdisjoint(answer.text.split('"')):
+            if not {sample.places[name] for name in ("app_id", "task_id")}.isdisjoint(answer.text.split('"')):
                 wrong.append(f"{method} {path}: sees {answer.text}")
         elif answer.status_code != 404:
             wrong.append(f"{method} {path}: {answer.status_code}")
     assert wrong == []
-    assert await house.audit_events() == before
+    assert await sample.audit_events() == before
 
 
-async def test_an_application_finds_nothing_of_another(house: House) -> None:
-    other = ids.parse(ids.APPLICATION, house.others["app_id"])
+async def test_an_application_finds_nothing_of_another(sample: SampleServer) -> None:
+    other = ids.parse(ids.APPLICATION, sample.others["app_id"])
     assert other is not None
-    headers = bearer(house.services.token.for_application(ORG, other))
-    before = await house.audit_events()
+    headers = bearer(sample.services.token.for_application(ORG, other))
+    before = await sample.audit_events()
     wrong = []
     for (method, path), (needed, body) in NATIVE.items():
         if needed in (ORG, TOKEN) or (method, path) in SHARED:
             continue
-        for ref in (house.places["app_id"], "mine"):
-            answer = await house.call(method, path, headers, body, {**house.places, "app_id": ref})
+        for ref in (sample.places["app_id"], "mine"):
+            answer = await sample.call(method, path, headers, body, {**sample.places, "app_id": ref})
             if answer.status_code != 404:
                 wrong.append(f"{method} {path} of {ref}: {answer.status_code}")
     assert wrong == []
-    assert await house.audit_events() == before
+    assert await sample.audit_events() == before
 
 
-async def test_objects_of_another_application_are_not_found(house: House) -> None:
+async def test_objects_of_another_application_are_not_found(sample: SampleServer) -> None:
     """The application is one's own, but what is asked for in it is another's."""
-    token = house.services.token
-    before = await house.audit_events()
+    token = sample.services.token
+    before = await sample.audit_events()
     wrong = []
-    places = {**house.others, "app_id": house.places["app_id"]}
-    for headers in (bearer(token.for_application(ORG, house.app_id)), bearer(token.for_organization(ORG))):
+    places = {**sample.others, "app_id": sample.places["app_id"]}
+    for headers in (bearer(token.for_application(ORG, sample.app_id)), bearer(token.for_organization(ORG))):
         for (method, path), (needed, body) in NATIVE.items():
             inside = path.removeprefix(APP)
             if inside == path or "{" not in inside.replace("{kind}", ""):  # a kind is no object
                 continue
             if method == "PUT" and path == ENDPOINT:
                 continue  # would make it
-            answer = await house.call(method, path, headers, body, places)
+            answer = await sample.call(method, path, headers, body, places)
             if answer.status_code not in ((403, 404) if needed == ORG else (404,)):
                 wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
     assert wrong == []
-    assert await house.audit_events() == before
+    assert await sample.audit_events() == before
 
 
-async def test_public_routes_need_no_token(house: House) -> None:
+async def test_public_routes_need_no_token(sample: SampleServer) -> None:
     for method, path in OPEN:
-        answer = await house.call(method, path, {}, None)
+        answer = await sample.call(method, path, {}, None)
         assert answer.status_code in (200, 204, 307), (path, answer.status_code)

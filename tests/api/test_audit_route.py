@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from angarium.core import ids
-from tests.api.house import House, bearer, key_headers
 from tests.api.operation import APP, ENDPOINT, KEYED, MSG, NATIVE, NOTHING, ORG, PLAYED, TOKEN, in_order
+from tests.api.sample import SampleServer, bearer, key_headers
 from tests.kit.access import operations
 
 BEGUN = "endpoint.recover.begun"
@@ -113,8 +113,8 @@ class Line:
     address: str | None
 
 
-async def _lines(house: House, org_id: str) -> list[Line]:
-    async with house.database.connection() as connection:
+async def _lines(sample: SampleServer, org_id: str) -> list[Line]:
+    async with sample.database.connection() as connection:
         rows = await connection.fetch(
             "select id, action, actor, address from all_audit where org_id = $1 order by id", org_id
         )
@@ -132,11 +132,11 @@ def _fault(new: list[Line], action: str, kind: str) -> str | None:
     return None
 
 
-def test_every_changing_route_has_an_audit_event_or_a_reason(house: House) -> None:
+def test_every_changing_route_has_an_audit_event_or_a_reason(sample: SampleServer) -> None:
     pages = ("/portal", "/admin", "/login", "/play", "/alerts")  # tests/portal/test_audit_route.py
     changing = {
         (method, path.replace("{endpoint_id}", "{listener}") if "/listener/" in path else path)
-        for method, path in operations(house.app)
+        for method, path in operations(sample.app)
         if method != "GET" and not path.startswith(pages)
     }
     rows = set(CHANGES) | set(UNRECORDED) | {row for rows in KEYED_CHANGES.values() for row in rows}
@@ -146,19 +146,19 @@ def test_every_changing_route_has_an_audit_event_or_a_reason(house: House) -> No
     assert {row for row in rows if row[0] != "GET"} - changing == set(), "these rows have no route any more"
 
 
-async def test_every_changing_operation_of_the_api_is_in_the_audit_log(house: House) -> None:
+async def test_every_changing_operation_of_the_api_is_in_the_audit_log(sample: SampleServer) -> None:
     wrong = []
-    operator = bearer(house.services.token.for_organization(ORG))
+    operator = bearer(sample.services.token.for_organization(ORG))
     for method, path in in_order(CHANGES):
         action, changing = CHANGES[method, path]
         needed, body = NATIVE[method, path]
         headers, kind = operator, "organization-token"
         if needed == TOKEN:
-            headers = bearer(house.services.token.for_application(ORG, house.app_id))
+            headers = bearer(sample.services.token.for_application(ORG, sample.app_id))
             kind = "application-token"
-        before = {line.id for line in await _lines(house, ORG)}
-        answer = await house.call(method, path, headers, changing or body)
-        new = [line for line in await _lines(house, ORG) if line.id not in before]
+        before = {line.id for line in await _lines(sample, ORG)}
+        answer = await sample.call(method, path, headers, changing or body)
+        new = [line for line in await _lines(sample, ORG) if line.id not in before]
         fault = _fault(new, action, kind) if answer.is_success else f"{answer.status_code} {answer.text}"
         if fault:
             wrong.append(f"{method} {path}: {fault}")
@@ -167,41 +167,41 @@ async def test_every_changing_operation_of_the_api_is_in_the_audit_log(house: Ho
 
 @pytest.mark.parametrize("product", ["bluum", "bluma"])
 async def test_every_changing_operation_of_a_products_api_is_in_the_audit_log(
-    house: House, product: str
+    sample: SampleServer, product: str
 ) -> None:
     wrong = []
-    org_id, headers = f"org_{product}", key_headers(product, house.keys[product][0])
+    org_id, headers = f"org_{product}", key_headers(product, sample.keys[product][0])
     places: dict[str, str] = {}
     for (method, path), action in KEYED_CHANGES[product].items():
         if "{webhook_id}" in path:
-            await _prepare(house, org_id, places, action)
-        before = {line.id for line in await _lines(house, org_id)}
-        answer = await house.call(method, path, headers, KEYED[product][method, path], places)
+            await _prepare(sample, org_id, places, action)
+        before = {line.id for line in await _lines(sample, org_id)}
+        answer = await sample.call(method, path, headers, KEYED[product][method, path], places)
         if action == "endpoint.created":
             places = {"webhook_id": (answer.json().get("data") or answer.json())["id"]}
-            places["event_id"] = await _message(house, product)
-        new = [line for line in await _lines(house, org_id) if line.id not in before]
+            places["event_id"] = await _message(sample, product)
+        new = [line for line in await _lines(sample, org_id) if line.id not in before]
         fault = _fault(new, action, "api-key") if answer.is_success else f"{answer.status_code} {answer.text}"
         if fault:
             wrong.append(f"{method} {path}: {fault}")
     assert wrong == []
 
 
-async def test_a_dashboard_link_over_graphql_is_in_the_audit_log(house: House) -> None:
+async def test_a_dashboard_link_over_graphql_is_in_the_audit_log(sample: SampleServer) -> None:
     for (method, path), action in KEYED_CHANGES["bloom"].items():
-        before = {line.id for line in await _lines(house, "org_bloom")}
-        await house.call(
-            method, path, key_headers("bloom", house.keys["bloom"][0]), KEYED["bloom"][method, path]
+        before = {line.id for line in await _lines(sample, "org_bloom")}
+        await sample.call(
+            method, path, key_headers("bloom", sample.keys["bloom"][0]), KEYED["bloom"][method, path]
         )
-        new = [line for line in await _lines(house, "org_bloom") if line.id not in before]
+        new = [line for line in await _lines(sample, "org_bloom") if line.id not in before]
         assert _fault(new, action, "api-key") is None
 
 
-async def _prepare(house: House, org_id: str, places: dict[str, str], action: str) -> None:
+async def _prepare(sample: SampleServer, org_id: str, places: dict[str, str], action: str) -> None:
     """Bring the endpoint where the operation changes something."""
     endpoint = ids.parse(places["webhook_id"].partition("_")[0] + "_", places["webhook_id"])
     assert endpoint is not None
-    async with house.database.connection() as connection:
+    async with sample.database.connection() as connection:
         if action == "endpoint.enabled":
             await connection.execute(
                 "update endpoint set disabled_at = now(), disabled_reason = 'manual' where id = $1",
@@ -209,13 +209,13 @@ async def _prepare(house: House, org_id: str, places: dict[str, str], action: st
             )
 
 
-async def _message(house: House, product: str) -> str:
+async def _message(sample: SampleServer, product: str) -> str:
     """A message for the product's customer; its id as the product writes it."""
-    profile = house.services.product.named(product).profile
-    answer = await house.client.post(
+    profile = sample.services.product.named(product).profile
+    answer = await sample.client.post(
         "/api/v1/app/customer/msg",
         json={"eventType": profile.events[0].name, "payload": profile.events[0].example},
-        headers=bearer(house.services.token.for_organization(f"org_{product}")),
+        headers=bearer(sample.services.token.for_organization(f"org_{product}")),
     )
     message = ids.parse(ids.MESSAGE, answer.json()["id"])
     assert message is not None

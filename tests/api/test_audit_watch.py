@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from tests.api.house import House, bearer, key_headers
 from tests.api.operation import KEYED, KEYLESS, NATIVE, ORG, TOKEN, in_order
+from tests.api.sample import SampleServer, bearer, key_headers
 
 # a change whose transaction has no record cannot be committed
 WATCH = """
@@ -35,8 +35,8 @@ WATCHED = {
 }
 
 
-async def test_no_operation_of_any_api_changes_anything_without_a_record(house: House) -> None:
-    async with house.database.connection() as connection:
+async def test_no_operation_of_any_api_changes_anything_without_a_record(sample: SampleServer) -> None:
+    async with sample.database.connection() as connection:
         await connection.execute(WATCH)
         for table, besides in WATCHED.items():
             await connection.execute(
@@ -50,20 +50,20 @@ async def test_no_operation_of_any_api_changes_anything_without_a_record(house: 
         with pytest.raises(asyncpg.RaiseError, match="without a record"):
             await connection.execute("update application set name = 'by stealth'")
     wrong = []
-    before = await house.audit_events()
-    operator = bearer(house.services.token.for_organization(ORG))
+    before = await sample.audit_events()
+    operator = bearer(sample.services.token.for_organization(ORG))
     for method, path in in_order(NATIVE):
         needed, body = NATIVE[method, path]
         headers = operator
         if needed == TOKEN:
-            headers = bearer(house.services.token.for_application(ORG, house.app_id))
-        answer = await house.call(method, path, headers, body)
+            headers = bearer(sample.services.token.for_application(ORG, sample.app_id))
+        answer = await sample.call(method, path, headers, body)
         if not answer.is_success and (method, path) not in KEYLESS:
             wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
     for product in KEYED:
-        headers = key_headers(product, house.keys[product][0])
+        headers = key_headers(product, sample.keys[product][0])
         (method, path), body = next(row for row in KEYED[product].items() if row[0][0] == "POST")
-        answer = await house.call(method, path, headers, body)
+        answer = await sample.call(method, path, headers, body)
         if not answer.is_success:
             wrong.append(f"{product}: {method} {path}: {answer.status_code}: {answer.text}")
             continue
@@ -74,9 +74,9 @@ async def test_no_operation_of_any_api_changes_anything_without_a_record(house: 
         for (method, path), body in rows:
             if path.startswith("/v1") or "{webhook_id}" not in path or "{event_id}" in path:
                 continue
-            answer = await house.call(method, path, headers, body, places)
+            answer = await sample.call(method, path, headers, body, places)
             # nothing waits to be activated
             if not answer.is_success and "activate" not in path:
                 wrong.append(f"{product}: {method} {path}: {answer.status_code}: {answer.text}")
     assert wrong == []
-    assert await house.audit_events() > before + 15
+    assert await sample.audit_events() > before + 15

@@ -17,8 +17,8 @@ from angarium.service.token import LOOK_EVERY, NOTE_USE_EVERY, Tokens
 from angarium.store import token
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, Api, Backend
-from tests.api.house import House, bearer
 from tests.api.operation import ORG
+from tests.api.sample import SampleServer, bearer
 
 
 async def listed(api: Api, kind: str = "token") -> list[dict[str, Any]]:
@@ -168,54 +168,54 @@ async def test_concurrent_requests_share_one_lookup(
     assert looks == 1
 
 
-async def test_a_key_is_created_once_for_each_name_and_works(house: House) -> None:
-    operator = bearer(house.services.token.for_organization("org_bloom"))
-    stranger = bearer(house.services.token.for_organization(ORG))
+async def test_a_key_is_created_once_for_each_name_and_works(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization("org_bloom"))
+    stranger = bearer(sample.services.token.for_organization(ORG))
     path, body = "/api/v1/auth/credential", {"application": "customer", "name": "Production"}
-    made = await house.client.post(path, json=body, headers=operator)
+    made = await sample.client.post(path, json=body, headers=operator)
     assert made.status_code == 201, made.text
     assert made.headers["cache-control"] == "no-store"
     key = made.json()
     assert (key.keys(), key["scope"]) == ({"id", "key", "scope"}, "organization")
-    assert name_of((await house.services.api_key.verify(key["key"])).id) == key["id"]
+    assert name_of((await sample.services.api_key.verify(key["key"])).id) == key["id"]
     (listed,) = [
         one
-        for one in (await house.client.get(path, headers=operator)).json()["data"]
+        for one in (await sample.client.get(path, headers=operator)).json()["data"]
         if one["name"] == "Production"
     ]
     assert key["key"].startswith(listed["beginning"])
-    assert (await house.client.post(path, json=body, headers=operator)).status_code == 409
-    assert (await house.client.post(path, json=body, headers=stranger)).status_code == 404
-    wrong = await house.client.post(path, json=body | {"name": "b", "scope": "all"}, headers=operator)
+    assert (await sample.client.post(path, json=body, headers=operator)).status_code == 409
+    assert (await sample.client.post(path, json=body, headers=stranger)).status_code == 404
+    wrong = await sample.client.post(path, json=body | {"name": "b", "scope": "all"}, headers=operator)
     assert (wrong.status_code, "Its scopes are organization, user." in wrong.text) == (400, True)
-    async with house.database.connection() as connection:
+    async with sample.database.connection() as connection:
         actions = await connection.fetch(
             "select actor, after from all_audit where org_id = 'org_bloom' and action = 'api_key.made' "
             "and after->>'name' = 'Production' and actor like 'organization-token:%'"
         )
     assert len(actions) == 1
-    await house.client.post(f"{path}/revoke", json={"id": key["id"]}, headers=operator)
-    assert (await house.client.post(path, json=body, headers=operator)).status_code == 201
+    await sample.client.post(f"{path}/revoke", json={"id": key["id"]}, headers=operator)
+    assert (await sample.client.post(path, json=body, headers=operator)).status_code == 201
 
 
-async def test_only_one_of_many_keys_with_a_name_is_created(house: House) -> None:
-    operator = bearer(house.services.token.for_organization("org_bluum"))
+async def test_only_one_of_many_keys_with_a_name_is_created(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization("org_bluum"))
     body = {"application": "customer", "name": "Production", "scope": "tenant"}
-    calls = (house.client.post("/api/v1/auth/credential", json=body, headers=operator) for _ in range(5))
+    calls = (sample.client.post("/api/v1/auth/credential", json=body, headers=operator) for _ in range(5))
     answers = await asyncio.gather(*calls)
     assert sorted(one.status_code for one in answers) == [201, 409, 409, 409, 409]
     (key,) = [one.json() for one in answers if one.status_code == 201]
     assert key["secret"]
-    await house.services.api_key.verify(key["key"], key["secret"])
+    await sample.services.api_key.verify(key["key"], key["secret"])
 
 
-async def test_a_profile_is_assigned_once(house: House) -> None:
-    path, operator = "/api/v1/organization", bearer(house.services.token.for_organization("org_new"))
-    found = await house.client.get(path, headers=operator)
+async def test_a_profile_is_assigned_once(sample: SampleServer) -> None:
+    path, operator = "/api/v1/organization", bearer(sample.services.token.for_organization("org_new"))
+    found = await sample.client.get(path, headers=operator)
     assert found.json() == {"id": "org_new", "profile": "standard"}
     for name, status in (("nothing", 404), ("bloom", 200), ("bloom", 200), ("bluma", 409)):
-        answer = await house.client.put(path, json={"profile": name}, headers=operator)
+        answer = await sample.client.put(path, json={"profile": name}, headers=operator)
         assert answer.status_code == status, answer.text
-    assert (await house.client.get(path, headers=operator)).json()["profile"] == "bloom"
-    types = await house.client.get("/api/v1/event-type", headers=operator)
+    assert (await sample.client.get(path, headers=operator)).json()["profile"] == "bloom"
+    types = await sample.client.get("/api/v1/event-type", headers=operator)
     assert types.json()["data"] != []

@@ -23,8 +23,8 @@ from angarium.api.native.auth import API_KEY
 from angarium.api.native.endpoint_secret import NEW_SECRET
 from angarium.api.native.listener import RECEIPT as RECEIPT_SHOWN
 from angarium.core.error_text import TEXTS
-from tests.api.house import House, bearer
 from tests.api.operation import KEYLESS, NATIVE, ORG, RECEIPT, in_order
+from tests.api.sample import SampleServer, bearer
 from tests.api.schema import kinds
 
 REFERENCE = "#/components/"
@@ -211,9 +211,9 @@ async def test_what_all_operations_share_is_explained_once(client: httpx.AsyncCl
     assert all(is_prose(tag["description"]) for tag in document["tags"])
 
 
-def filled(house: House, example: Any) -> Any:
+def filled(sample: SampleServer, example: Any) -> Any:
     """The example with things that exist in place of those it is about."""
-    places = house.places
+    places = sample.places
     real = {
         APPLICATION: places["app_id"],
         ENDPOINT: places["endpoint_id"],
@@ -222,16 +222,16 @@ def filled(house: House, example: Any) -> Any:
         TASK: places["task_id"],
         INBOX: places["inbox_id"],
         RECEIPT_SHOWN: RECEIPT,
-        API_KEY: house.services.token.for_application(ORG, house.app_id),
+        API_KEY: sample.services.token.for_application(ORG, sample.app_id),
         NEW_SECRET: NEW_SECRET,
         NOW: (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
     }
     if isinstance(example, dict):
         if example.get("id") == API_KEY:
             return {"token": real[API_KEY]}
-        return {name: filled(house, one) for name, one in example.items()}
+        return {name: filled(sample, one) for name, one in example.items()}
     if isinstance(example, list):
-        return [filled(house, one) for one in example]
+        return [filled(sample, one) for one in example]
     return real.get(example, example) if isinstance(example, str) else example
 
 
@@ -263,9 +263,9 @@ def _alike(shown: Any, real: Any) -> bool:
 _VARIES: Final = ("/auth/credential.data[0].id", "/audit.data[0].target")
 
 
-async def test_the_examples_of_requests_are_answered_as_documented(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = await document_of(house.client)
+async def test_the_examples_of_requests_are_answered_as_documented(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = await document_of(sample.client)
     wrong, sent, compared = [], 0, 0
     for method, path in in_order(NATIVE):
         shown = path.replace("{listener}", "{endpoint_id}")
@@ -274,7 +274,7 @@ async def test_the_examples_of_requests_are_answered_as_documented(house: House)
             continue
         row = NATIVE[method, path][1]
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        body = row if content is None else filled(house, content["example"])
+        body = row if content is None else filled(sample, content["example"])
         if content is not None:
             sent += 1
         if isinstance(body, dict) and ("uid" in body or path.endswith("/event-type")):
@@ -286,8 +286,8 @@ async def test_the_examples_of_requests_are_answered_as_documented(house: House)
         if path.endswith("/send-example"):
             kind = document["paths"]["/api/v1/event-type/{event_type_name}"]["put"]["requestBody"]
             example = kind["content"]["application/json"]["example"]
-            await house.client.put("/api/v1/event-type/order.filled", json=example, headers=operator)
-        answer = await house.call(method, path, operator, body)
+            await sample.client.put("/api/v1/event-type/order.filled", json=example, headers=operator)
+        answer = await sample.call(method, path, operator, body)
         if not answer.is_success and (method, path) not in _NOTHING_TO_DO:
             wrong.append(f"{method} {path}: {answer.status_code} {answer.text}")
         response = operation["responses"].get(str(answer.status_code))
@@ -313,28 +313,30 @@ def _before(time: str) -> str:
     return (datetime.fromisoformat(time) - timedelta(seconds=1)).isoformat()
 
 
-# what an application token alone can do, and what the house has nothing for
+# what an application token alone can do, and what the sample has nothing for
 _NOTHING_TO_DO = {("POST", "/api/v1/auth/logout"), *KEYLESS}
 
 
-async def test_parameters_take_their_examples(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = await document_of(house.client)
+async def test_parameters_take_their_examples(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = await document_of(sample.client)
     wrong, tried = [], 0
     for method, path in NATIVE:
         operation = document["paths"].get(path, {}).get(method.lower(), {})
         if method != "GET" or path.endswith("/fetch"):
             continue
         url = path
-        for name, value in house.places.items():
+        for name, value in sample.places.items():
             url = url.replace(f"{{{name}}}", value)
         for parameter in operation.get("parameters", ()):
             if parameter["in"] != "query" or parameter["name"] in ("iterator", "order"):
                 continue
-            example = filled(house, parameter["example"])
+            example = filled(sample, parameter["example"])
             value = str(example).lower() if isinstance(example, bool) else example
-            query = {"since": _before(filled(house, NOW))} if path.endswith("/recover") else {}
-            answer = await house.client.get(url, params={**query, parameter["name"]: value}, headers=operator)
+            query = {"since": _before(filled(sample, NOW))} if path.endswith("/recover") else {}
+            answer = await sample.client.get(
+                url, params={**query, parameter["name"]: value}, headers=operator
+            )
             tried += 1
             if not answer.is_success:
                 wrong.append(f"{path} {parameter['name']}={value}: {answer.status_code} {answer.text}")

@@ -33,8 +33,8 @@ from angarium.core.inbox import PATH as INBOX
 from angarium.core.nouns import MAX_TEXT
 from angarium.portal import app as portal
 from tests.api.conftest import Api, Backend
-from tests.api.house import House, bearer
 from tests.api.operation import NATIVE, ORG
+from tests.api.sample import SampleServer, bearer
 from tests.api.serving import serving
 from tests.kit.access import operations
 from tests.kit.patience import PATIENCE
@@ -71,15 +71,15 @@ async def test_leading_and_trailing_slashes_are_ignored(api: Api) -> None:
         assert answer.json()["id"] == app
 
 
-async def test_head_is_get_without_the_body_on_every_path(house: House) -> None:
+async def test_head_is_get_without_the_body_on_every_path(sample: SampleServer) -> None:
     """Paths with a method of their own for HEAD, and inboxes of Play, which take every method, are others."""
     wrong = []
-    token = bearer(house.services.token.for_organization(ORG))
-    for method, path in operations(house.app):
+    token = bearer(sample.services.token.for_organization(ORG))
+    for method, path in operations(sample.app):
         if method != "GET" or path.startswith(INBOX) or path.endswith(("/fetch", "/live")):
             continue
-        got = await house.call("GET", path, token, NATIVE.get((method, path), (None, None))[1])
-        head = await house.call("HEAD", path, token, NATIVE.get((method, path), (None, None))[1])
+        got = await sample.call("GET", path, token, NATIVE.get((method, path), (None, None))[1])
+        head = await sample.call("HEAD", path, token, NATIVE.get((method, path), (None, None))[1])
         if head.status_code != got.status_code or head.content:
             wrong.append((path, got.status_code, head.status_code, len(head.content)))
     assert wrong == []
@@ -108,13 +108,13 @@ async def test_options_lists_the_methods_of_a_path(client: httpx.AsyncClient) ->
     assert (await client.options("/nothing")).status_code == 404
 
 
-async def test_every_response_has_nosniff(house: House) -> None:
+async def test_every_response_has_nosniff(sample: SampleServer) -> None:
     """Pages, documents, errors and redirects alike, and each header once."""
     wrong = []
-    for method, path in {*operations(house.app), ("GET", "/nothing"), ("OPTIONS", "/api/v1/app")}:
+    for method, path in {*operations(sample.app), ("GET", "/nothing"), ("OPTIONS", "/api/v1/app")}:
         if path.endswith(("/fetch", "/live")):
             continue
-        answer = await house.call(method, path, {}, None)
+        answer = await sample.call(method, path, {}, None)
         safe = [answer.headers.get_list(name) for name in ("x-content-type-options", HSTS)]
         if safe != [["nosniff"], ["max-age=31536000"]]:
             wrong.append((method, path, safe))

@@ -10,8 +10,8 @@ import pytest
 from angarium.api.errors import faults_of
 from angarium.core.errors import FaultType
 from tests.api.conftest import Api
-from tests.api.house import House, bearer
 from tests.api.operation import APP, NATIVE, ORG, SINCE
+from tests.api.sample import SampleServer, bearer
 from tests.api.schema import Place, body_schema, changed, kinds, properties, without
 
 TYPES: Final = set(get_args(FaultType))
@@ -46,9 +46,9 @@ def _malformed(faults: list[dict[str, Any]]) -> bool:
     )
 
 
-async def test_an_invalid_value_is_reported_at_its_location_in_every_body(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+async def test_an_invalid_value_is_reported_at_its_location_in_every_body(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     wrong, tried = [], 0
     for (method, path), (_, row) in NATIVE.items():
         if (schema := body_schema(document, method, path)) is None:
@@ -59,7 +59,7 @@ async def test_an_invalid_value_is_reported_at_its_location_in_every_body(house:
             value = next((_WRONG[kind] for kind in _WRONG if kind in allowed), "no")
             if "dict" in str(one.schema.get("additionalProperties")):
                 continue
-            answer = await house.call(method, path, operator, changed(body, one.place, value))
+            answer = await sample.call(method, path, operator, changed(body, one.place, value))
             faults = _faults(answer)
             tried += 1
             if (
@@ -72,9 +72,9 @@ async def test_an_invalid_value_is_reported_at_its_location_in_every_body(house:
     assert tried > 100
 
 
-async def test_missing_fields_are_named_in_every_body(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+async def test_missing_fields_are_named_in_every_body(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     wrong, tried = [], 0
     for (method, path), (_, row) in NATIVE.items():
         if (schema := body_schema(document, method, path)) is None:
@@ -84,7 +84,7 @@ async def test_missing_fields_are_named_in_every_body(house: House) -> None:
             if not one.required:
                 continue
             tried += 1
-            answer = await house.call(method, path, operator, without(body, one.place))
+            answer = await sample.call(method, path, operator, without(body, one.place))
             faults = _faults(answer)
             named = [(_loc(one.place), "value_error.missing")]
             if _malformed(faults) or [(fault["loc"], fault["type"]) for fault in faults] != named:
@@ -98,38 +98,38 @@ async def test_missing_fields_are_named_in_every_body(house: House) -> None:
     [(b"{", "value_error.jsondecode"), (b"[1]", "type_error"), (b'"a"', "type_error"), (b"7", "type_error")],
 )
 async def test_a_body_that_is_not_an_object_is_an_error_of_the_body(
-    house: House, content: bytes, kind: str
+    sample: SampleServer, content: bytes, kind: str
 ) -> None:
-    headers = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+    headers = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     wrong = []
     for method, path in NATIVE:
         if body_schema(document, method, path) is None:
             continue
         filled = path
-        for name, value in house.places.items():
+        for name, value in sample.places.items():
             filled = filled.replace(f"{{{name}}}", value)
-        answer = await house.client.request(method, filled, content=content, headers=headers)
+        answer = await sample.client.request(method, filled, content=content, headers=headers)
         said = _faults(answer)
         if _malformed(said) or [(fault["loc"], fault["type"]) for fault in said] != [(["body"], kind)]:
             wrong.append(f"{method} {path}: {answer.status_code} {said}")
     assert wrong == []
 
 
-async def test_a_parameter_that_is_refused_is_named_on_every_route(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+async def test_a_parameter_that_is_refused_is_named_on_every_route(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     wrong, refused = [], 0
     for (method, path), (_, row) in NATIVE.items():
         for parameter in document["paths"].get(path, {}).get(method.lower(), {}).get("parameters", []):
             if parameter["in"] != "query" or row == "wait":
                 continue
             filled = path
-            for name, value in house.places.items():
+            for name, value in sample.places.items():
                 filled = filled.replace(f"{{{name}}}", value)
             query = {"since": "2026-01-01T00:00:00Z"} if row == SINCE else {}
             query |= {parameter["name"]: "!"}
-            answer = await house.client.request(
+            answer = await sample.client.request(
                 method, filled, params=query, headers=operator, json=row if isinstance(row, dict) else None
             )
             if answer.status_code != 422:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Api
-from tests.api.house import House, bearer
 from tests.api.operation import APP, ENDPOINT, NATIVE, ORG
+from tests.api.sample import SampleServer, bearer
 from tests.api.schema import Property, body_schema, changed, properties, without
 
 # what the rows of NATIVE leave out, so that the objects inside of a body are walked too
@@ -64,15 +64,15 @@ def _plain(answer: Any) -> Any:
     return re.sub(r'(eyJ[\w.-]+|#key=[^"]+|n\d+\.made)', "TOKEN", text)
 
 
-async def test_null_in_an_optional_field_is_the_same_as_leaving_it_out(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+async def test_null_in_an_optional_field_is_the_same_as_leaving_it_out(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     names = itertools.count()
 
     async def answered(method: str, path: str, body: Any) -> tuple[int, Any]:
         if path.endswith("/event-type"):
             body = {**body, "name": f"n{next(names)}.made"}
-        answer = await house.call(method, path, operator, body)
+        answer = await sample.call(method, path, operator, body)
         return answer.status_code, _plain(answer.json() if answer.content else None)
 
     wrong, tried = [], 0
@@ -91,14 +91,14 @@ async def test_null_in_an_optional_field_is_the_same_as_leaving_it_out(house: Ho
     assert tried > 60
 
 
-async def test_a_patch_accepts_null_only_where_it_is_documented(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+async def test_a_patch_accepts_null_only_where_it_is_documented(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     wrong, nullable = [], set()
     for method, path, _, one in _requests(document):
         if (method, path) not in _CLEARS:
             continue
-        answer = await house.call(method, path, operator, {one.place[0]: None})
+        answer = await sample.call(method, path, operator, {one.place[0]: None})
         if answer.status_code != (200 if one.nullable else 422):
             wrong.append(f"{path}: {one.place}: {answer.status_code} {answer.text}")
         if one.nullable:
@@ -115,8 +115,8 @@ async def test_a_patch_accepts_null_only_where_it_is_documented(house: House) ->
     } < nullable
 
 
-async def test_fields_that_accept_null_at_svix_accept_it_here(house: House) -> None:
-    schemas = (await house.client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
+async def test_fields_that_accept_null_at_svix_accept_it_here(sample: SampleServer) -> None:
+    schemas = (await sample.client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
     missing = {
         f"{name}.{field}"
         for name, fields in _SVIX_TAKES_NULL.items()

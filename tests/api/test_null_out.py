@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.api.conftest import Api
-from tests.api.house import House, bearer
 from tests.api.operation import NATIVE, ORG, in_order
+from tests.api.sample import SampleServer, bearer
 
 # as Svix's own server writes them
 _NULL = {
@@ -24,8 +24,8 @@ _NULL = {
 _LEFT_OUT = {"ApplicationOut": {"uid"}, "EndpointMessageOut": {"nextAttempt", "ourFault"}}
 
 
-async def test_null_and_omitted_fields_are_documented(house: House) -> None:
-    schemas = (await house.client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
+async def test_null_and_omitted_fields_are_documented(sample: SampleServer) -> None:
+    schemas = (await sample.client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
     for name, fields in _NULL.items():
         assert fields <= set(schemas[name]["required"]), name
         for field in fields:
@@ -83,13 +83,13 @@ def _departures(document: dict[str, Any], schema: dict[str, Any], value: Any, at
             yield from _departures(document, known[name], value[name], f"{at}.{name}")
 
 
-async def test_every_response_has_the_documented_fields(house: House) -> None:
-    operator = bearer(house.services.token.for_organization(ORG))
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+async def test_every_response_has_the_documented_fields(sample: SampleServer) -> None:
+    operator = bearer(sample.services.token.for_organization(ORG))
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     wrong, seen = [], 0
     for method, path in in_order(NATIVE):
         operation = document["paths"].get(path, {}).get(method.lower())
-        answer = await house.call(method, path, operator, NATIVE[method, path][1])
+        answer = await sample.call(method, path, operator, NATIVE[method, path][1])
         if operation is None or not answer.is_success or not answer.content:
             continue
         described = operation["responses"].get(str(answer.status_code), {}).get("content", {})

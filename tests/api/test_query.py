@@ -14,8 +14,8 @@ import svix.api
 from angarium.api.query import IGNORED
 from angarium.store.database import Database
 from tests.api.conftest import Api, Backend
-from tests.api.house import House, bearer, key_headers
 from tests.api.operation import KEYED, NATIVE, ORG, PLAYED
+from tests.api.sample import SampleServer, bearer, key_headers
 from tests.api.world import World
 
 
@@ -28,21 +28,21 @@ HEALTH = {("GET", "/api/v1/health"): (None, None), ("GET", "/api/v1/health/ping"
 OPERATIONS = sorted({**NATIVE, **HEALTH})
 
 
-def _headers(house: House) -> dict[str, str]:
-    return bearer(house.services.token.for_organization(ORG))
+def _headers(sample: SampleServer) -> dict[str, str]:
+    return bearer(sample.services.token.for_organization(ORG))
 
 
 async def _ask(
-    house: House, method: str, path: str, query: str, headers: dict[str, str], body: Any = None
+    sample: SampleServer, method: str, path: str, query: str, headers: dict[str, str], body: Any = None
 ) -> httpx.Response:
     filled = path
     places = (
-        {**house.places, "endpoint_id": house.places["listener"]} if "/listener/" in path else house.places
+        {**sample.places, "endpoint_id": sample.places["listener"]} if "/listener/" in path else sample.places
     )
     for name, value in places.items():
         filled = filled.replace(f"{{{name}}}", value)
     json = body if isinstance(body, dict) else None
-    return await house.client.request(method, f"{filled}?{query}", json=json, headers=headers)
+    return await sample.client.request(method, f"{filled}?{query}", json=json, headers=headers)
 
 
 def _body(method: str, path: str) -> Any:
@@ -55,9 +55,9 @@ def _blamed(answer: httpx.Response) -> list[list[str]]:
     return [fault["loc"] for fault in answer.json()["detail"]]
 
 
-async def _parameters(house: House) -> dict[tuple[str, str], dict[str, Any]]:
+async def _parameters(sample: SampleServer) -> dict[tuple[str, str], dict[str, Any]]:
     """The query parameters of each operation in the document, with their schemas."""
-    document = (await house.client.get("/api/v1/openapi.json")).json()
+    document = (await sample.client.get("/api/v1/openapi.json")).json()
     return {
         (method.upper(), path): {
             one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"
@@ -72,32 +72,32 @@ def _types(schema: dict[str, Any]) -> set[str]:
     return kinds | {kind for one in schema.get("anyOf", ()) for kind in _types(one)}
 
 
-async def test_unknown_parameters_are_refused_by_name(house: House) -> None:
-    headers = _headers(house)
+async def test_unknown_parameters_are_refused_by_name(sample: SampleServer) -> None:
+    headers = _headers(sample)
     for method, path in OPERATIONS:
         body = _body(method, path)
         for query in ("surprise=1", "surprise=", "with_content=true&surprise=1", "limit=2&surprise=1"):
-            answer = await _ask(house, method, path, query, headers, body)
+            answer = await _ask(sample, method, path, query, headers, body)
             assert ["query", "surprise"] in _blamed(answer), (method, path)
 
 
-async def test_unauthenticated_requests_get_401_before_parameters_are_checked(house: House) -> None:
+async def test_unauthenticated_requests_get_401_before_parameters_are_checked(sample: SampleServer) -> None:
     for (method, path), (_, body) in NATIVE.items():
-        answer = await _ask(house, method, path, "surprise=1", {}, body)
+        answer = await _ask(sample, method, path, "surprise=1", {}, body)
         assert answer.status_code == 401, (method, path)
 
 
 @pytest.mark.parametrize("name", ["bluum", "bluma", "bloom"])
-async def test_products_refuse_unknown_parameters_in_their_own_form(house: House, name: str) -> None:
-    headers = key_headers(name, house.keys[name][0])
+async def test_products_refuse_unknown_parameters_in_their_own_form(sample: SampleServer, name: str) -> None:
+    headers = key_headers(name, sample.keys[name][0])
     for (method, path), body in {**KEYED[name], **PLAYED[name]}.items():
-        strange = await _ask(house, method, path, "surprise=1", {}, body)
+        strange = await _ask(sample, method, path, "surprise=1", {}, body)
         assert strange.status_code == 401, (method, path)
-        answer = await _ask(house, method, path, "surprise=1", headers, body)
+        answer = await _ask(sample, method, path, "surprise=1", headers, body)
         assert answer.status_code in (400, 422), (method, path, answer.text)
         assert "detail" not in answer.json(), "this is the native form"
         assert "surprise" in answer.text or "not a parameter" in answer.text
-    nowhere = await house.client.get(
+    nowhere = await sample.client.get(
         {"bluum": "/webhooks/a/b/c", "bluma": "/api/v1/webhooks/a/b/c", "bloom": "/graphql/a"}[name],
         params={"surprise": "1"},
         headers=headers,
@@ -105,13 +105,13 @@ async def test_products_refuse_unknown_parameters_in_their_own_form(house: House
     assert nowhere.status_code == 404
 
 
-async def test_a_repeated_parameter_is_refused(house: House) -> None:
-    headers, seen = _headers(house), 0
-    for (method, path), parameters in (await _parameters(house)).items():
+async def test_a_repeated_parameter_is_refused(sample: SampleServer) -> None:
+    headers, seen = _headers(sample), 0
+    for (method, path), parameters in (await _parameters(sample)).items():
         for name, schema in parameters.items():
             if "array" in _types(schema):
                 continue
-            answer = await _ask(house, method, path, f"{name}=a&{name}=a", headers, _body(method, path))
+            answer = await _ask(sample, method, path, f"{name}=a&{name}=a", headers, _body(method, path))
             assert ["query", name] in _blamed(answer)
             seen += 1
     assert seen > 60
@@ -132,20 +132,20 @@ RIGHT = {
 }  # fmt: skip
 
 
-async def test_values_are_parsed_in_the_same_way(house: House) -> None:
-    headers, seen = _headers(house), set()
-    for (method, path), parameters in (await _parameters(house)).items():
+async def test_values_are_parsed_in_the_same_way(sample: SampleServer) -> None:
+    headers, seen = _headers(sample), set()
+    for (method, path), parameters in (await _parameters(sample)).items():
         for name, schema in parameters.items():
             for kind in _types(schema) & set(WRONG):
                 seen.add(kind)
                 body = _body(method, path)
                 for value in WRONG[kind]:
-                    answer = await _ask(house, method, path, f"{name}={value}", headers, body)
+                    answer = await _ask(sample, method, path, f"{name}={value}", headers, body)
                     assert ["query", name] in _blamed(answer), (path, name, value)
                 if method != "GET" or "enum" in schema:
                     continue
                 for value in RIGHT[kind]:
-                    answer = await _ask(house, method, path, f"{name}={value}", headers, body)
+                    answer = await _ask(sample, method, path, f"{name}={value}", headers, body)
                     faults = answer.json()["detail"] if answer.status_code == 422 else []
                     # a window may be too long ago, which is said in other words
                     words = [one["msg"] for one in faults if one["loc"] == ["query", name]]
@@ -174,8 +174,8 @@ def _sent() -> Iterator[tuple[str, str, set[str]]]:
                     yield method.upper(), path, set().union(*(options.get(name, set()) for name in names))
 
 
-async def test_everything_that_svixs_client_can_send_is_accepted(house: House) -> None:
-    ours, seen = await _parameters(house), 0
+async def test_everything_that_svixs_client_can_send_is_accepted(sample: SampleServer) -> None:
+    ours, seen = await _parameters(sample), 0
     for method, path, sent in _sent():
         if (method, path) in ours:
             assert sent - IGNORED <= set(ours[method, path]), (method, path)

@@ -12,71 +12,71 @@ import pytest
 from structlog.testing import capture_logs
 
 from angarium.core import ids
-from tests.api.house import House, bearer
 from tests.api.operation import ORG
+from tests.api.sample import SampleServer, bearer
 from tests.kit.spelling import base64_spellings, jwt_spellings, letters
 
 Credential = tuple[str, str, Iterator[str], Callable[[str], Awaitable[int]]]
 
 
-async def _get(house: House, path: str, headers: dict[str, str]) -> int:
+async def _get(sample: SampleServer, path: str, headers: dict[str, str]) -> int:
     encoded = {name: value.encode() for name, value in headers.items()}
-    return (await house.client.get(path, headers=encoded)).status_code  # type: ignore[arg-type]
+    return (await sample.client.get(path, headers=encoded)).status_code  # type: ignore[arg-type]
 
 
-def _bearer(house: House, path: str) -> Callable[[str], Awaitable[int]]:
-    return lambda text: _get(house, path, bearer(text))
+def _bearer(sample: SampleServer, path: str) -> Callable[[str], Awaitable[int]]:
+    return lambda text: _get(sample, path, bearer(text))
 
 
-def _cookie(house: House, path: str, name: str) -> Callable[[str], Awaitable[int]]:
-    return lambda text: _get(house, path, {"cookie": f"{name}={text}"})
+def _cookie(sample: SampleServer, path: str, name: str) -> Callable[[str], Awaitable[int]]:
+    return lambda text: _get(sample, path, {"cookie": f"{name}={text}"})
 
 
-def _credentials(house: House) -> list[Credential]:
+def _credentials(sample: SampleServer) -> list[Credential]:
     """Each credential: its name, its text, other spellings of it, and a request with it."""
-    token, app = house.services.token, house.places["app_id"]
+    token, app = sample.services.token, sample.places["app_id"]
     organization = token.for_organization(ORG)
-    link = house.services.portal_link.make(ORG, house.app_id)
+    link = sample.services.portal_link.make(ORG, sample.app_id)
     session = token.for_session(token.verify(link.token))
     operator = token.for_operator(token.verify(organization))
-    basic = house.keys["bluum"][0].shown
+    basic = sample.keys["bluum"][0].shown
     pair = base64.b64encode(f"{basic.key}:{basic.secret}".encode()).decode()
-    key = house.keys["bluma"][0].shown.key
+    key = sample.keys["bluma"][0].shown.key
 
     async def open_link(text: str) -> int:
-        return (await house.client.post("/login/session", json={"key": text})).status_code
+        return (await sample.client.post("/login/session", json={"key": text})).status_code
 
     async def operate(text: str) -> int:
-        return (await house.client.post("/admin/login", data={"token": text})).status_code
+        return (await sample.client.post("/admin/login", data={"token": text})).status_code
 
     async def revoke(text: str) -> int:
-        made = await house.client.post(
+        made = await sample.client.post(
             "/api/v1/auth/credential/revoke", json={"token": text}, headers=bearer(organization)
         )
         return made.status_code
 
     async def of_bluum(text: str) -> int:
-        return await _get(house, "/v1/webhooks", {"authorization": f"Basic {text}"})
+        return await _get(sample, "/v1/webhooks", {"authorization": f"Basic {text}"})
 
-    spare = token.for_application(ORG, house.app_id)
+    spare = token.for_application(ORG, sample.app_id)
     made: list[tuple[str, str, Callable[[str], Iterator[str]], Callable[[str], Awaitable[int]]]] = [
-        ("organization token", organization, jwt_spellings, _bearer(house, "/api/v1/app")),
-        ("application token", link.token, jwt_spellings, _bearer(house, f"/api/v1/app/{app}/endpoint")),
+        ("organization token", organization, jwt_spellings, _bearer(sample, "/api/v1/app")),
+        ("application token", link.token, jwt_spellings, _bearer(sample, f"/api/v1/app/{app}/endpoint")),
         ("portal link", link.key, base64_spellings, open_link),
-        ("portal session", session, jwt_spellings, _cookie(house, f"/portal/{app}", f"angarium-{app}")),
+        ("portal session", session, jwt_spellings, _cookie(sample, f"/portal/{app}", f"angarium-{app}")),
         ("operator login", organization, jwt_spellings, operate),
-        ("operator session", operator, jwt_spellings, _cookie(house, "/admin", "angarium-operator")),
+        ("operator session", operator, jwt_spellings, _cookie(sample, "/admin", "angarium-operator")),
         ("key and secret", pair, base64_spellings, of_bluum),
-        ("key", key, letters, _bearer(house, "/api/v1/webhooks")),
+        ("key", key, letters, _bearer(sample, "/api/v1/webhooks")),
         ("token to revoke", spare, jwt_spellings, revoke),
-        ("inbox", house.places["inbox_id"], letters, lambda text: _get(house, f"/play/in/{text}", {})),
+        ("inbox", sample.places["inbox_id"], letters, lambda text: _get(sample, f"/play/in/{text}", {})),
     ]
     return [(name, text, others(text), attempt) for name, text, others, attempt in made]
 
 
-async def test_every_interface_accepts_one_spelling(house: House) -> None:
+async def test_every_interface_accepts_one_spelling(sample: SampleServer) -> None:
     wrong = []
-    for name, text, others, attempt in _credentials(house):
+    for name, text, others, attempt in _credentials(sample):
         answers = [(other, await attempt(other)) for other in others]
         wrong += [f"{name}: {other!r}: {status}" for other, status in answers if not 400 <= status < 500]
         if (status := await attempt(text)) >= 400:
@@ -84,28 +84,28 @@ async def test_every_interface_accepts_one_spelling(house: House) -> None:
     assert wrong == []
 
 
-async def test_a_revoked_token_stays_revoked_in_every_spelling(house: House) -> None:
-    token, app = house.services.token, house.places["app_id"]
+async def test_a_revoked_token_stays_revoked_in_every_spelling(sample: SampleServer) -> None:
+    token, app = sample.services.token, sample.places["app_id"]
     revived = []
     for made, path in (
         (token.for_organization(ORG), "/api/v1/app"),
-        (token.for_application(ORG, house.app_id), f"/api/v1/app/{app}/endpoint"),
+        (token.for_application(ORG, sample.app_id), f"/api/v1/app/{app}/endpoint"),
     ):
         claims = token.verify(made)
         await token.revoke_shown(ORG, made)
-        assert await _get(house, path, bearer(made)) == 401
-        revived += [other for other in jwt_spellings(made) if await _get(house, path, bearer(other)) != 401]
+        assert await _get(sample, path, bearer(made)) == 401
+        revived += [other for other in jwt_spellings(made) if await _get(sample, path, bearer(other)) != 401]
         assert claims.digest not in {token.verify(made).digest for made in revived}
     assert revived == []
 
 
 @pytest.mark.parametrize("kind", ["receipt", "iterator", "place in the log"])
-async def test_iterators_and_receipts_are_accepted_in_one_spelling(house: House, kind: str) -> None:
-    token, app = house.services.token.for_organization(ORG), house.places["app_id"]
-    listener = f"/api/v1/app/{app}/listener/{house.places['listener']}"
+async def test_iterators_and_receipts_are_accepted_in_one_spelling(sample: SampleServer, kind: str) -> None:
+    token, app = sample.services.token.for_organization(ORG), sample.places["app_id"]
+    listener = f"/api/v1/app/{app}/listener/{sample.places['listener']}"
 
     async def get(path: str, **query: str | int) -> Any:
-        made = await house.client.get(path, params=query, headers=bearer(token))
+        made = await sample.client.get(path, params=query, headers=bearer(token))
         assert made.is_success, made.text
         return made.json()
 
@@ -117,7 +117,7 @@ async def test_iterators_and_receipts_are_accepted_in_one_spelling(house: House,
         async def attempt(other: str) -> int:
             body = {"data": [{"receipt": other, "statusCode": 200, "durationMs": 1}]}
             return (
-                await house.client.post(f"{listener}/answer", json=body, headers=bearer(token))
+                await sample.client.post(f"{listener}/answer", json=body, headers=bearer(token))
             ).status_code
     else:
         path = f"/api/v1/app/{app}/" + ("endpoint" if kind == "iterator" else "log")
@@ -126,7 +126,7 @@ async def test_iterators_and_receipts_are_accepted_in_one_spelling(house: House,
 
         async def attempt(other: str) -> int:
             query = {"iterator": other}
-            return (await house.client.get(path, params=query, headers=bearer(token))).status_code
+            return (await sample.client.get(path, params=query, headers=bearer(token))).status_code
 
     # an id in letters of the other case is another id, or none
     wrong = [other for other in others if other != text.swapcase() and await attempt(other) != 422]
@@ -143,9 +143,9 @@ def test_an_id_has_one_spelling() -> None:
             assert found is None or ids.text(ids.APPLICATION, found) == other
 
 
-async def test_every_interface_logs_refusals_without_the_credential(house: House) -> None:
+async def test_every_interface_logs_refusals_without_the_credential(sample: SampleServer) -> None:
     kinds = set()
-    for name, text, _, attempt in _credentials(house):
+    for name, text, _, attempt in _credentials(sample):
         if name in ("inbox", "token to revoke"):
             continue  # no login
         guess = text[:-3] + ("abc" if text[-3:] != "abc" else "def")

@@ -21,8 +21,8 @@ from angarium.core import ids
 from angarium.core.errors import Overloaded
 from angarium.core.event import Events
 from tests.api.conftest import Api, Backend
-from tests.api.house import House, bearer, key_headers
 from tests.api.operation import KEYED, NOTHING, ORG, PLAYED, in_order
+from tests.api.sample import SampleServer, bearer, key_headers
 from tests.kit.access import operations
 from tests.kit.patience import PATIENCE, until
 
@@ -68,11 +68,11 @@ class Sender:
             await app(scope, self.receive, self.send)
 
 
-def filled(house: House, path: str, product: str | None = None) -> str:
-    places = {**house.places}
+def filled(sample: SampleServer, path: str, product: str | None = None) -> str:
+    places = {**sample.places}
     places |= {name: places[f"{name}_id"] for name in ("endpoint", "task")} | {"message": places["msg_id"]}
     if product is not None:
-        prefix = house.services.product.all[product].profile.ids.endpoint
+        prefix = sample.services.product.all[product].profile.ids.endpoint
         places["webhook_id"] = ids.text(prefix, UUID(int=1))
     for name, value in places.items():
         path = path.replace(f"{{{name}}}", value)
@@ -85,44 +85,44 @@ def product_at(method: str, path: str) -> str | None:
     return product or NOTHING.get((method, path))
 
 
-def verified(house: House, method: str, path: str) -> dict[str, str]:
+def verified(sample: SampleServer, method: str, path: str) -> dict[str, str]:
     """A credential that is valid at a path: a token, a product's key, or a session."""
-    token = house.services.token
+    token = sample.services.token
     if path.startswith("/portal/{app_id}"):
-        link = token.for_application(ORG, house.app_id)
+        link = token.for_application(ORG, sample.app_id)
         cookie = token.for_session(token.verify(link))
-        return {"cookie": f"angarium-{house.places['app_id']}={cookie}", "content-type": FORM}
+        return {"cookie": f"angarium-{sample.places['app_id']}={cookie}", "content-type": FORM}
     if path.startswith("/admin"):
         cookie = token.for_operator(token.verify(token.for_organization(ORG)))
         return {"cookie": f"angarium-{'operator'}={cookie}", "content-type": FORM}
     if (product := product_at(method, path)) is not None:
-        return key_headers(product, house.keys[product][0])
+        return key_headers(product, sample.keys[product][0])
     return bearer(token.for_organization(ORG))
 
 
-async def test_no_route_reads_a_body_before_authentication(house: House) -> None:
+async def test_no_route_reads_a_body_before_authentication(sample: SampleServer) -> None:
     """Every method of every path; an inbox that does not exist counts as unauthenticated, too."""
     wrong = []
-    for number, (method, path) in enumerate(operations(house.app)):
+    for number, (method, path) in enumerate(operations(sample.app)):
         sender = Sender(b"x")
         address = f"10.0.{number >> 8}.{number & 255}"
         if path.endswith("/live"):
             continue  # GET, where nothing detects that the client has disconnected
-        place = filled(house, path).replace("{inbox}", ids.text(ids.INBOX, UUID(int=1)))
+        place = filled(sample, path).replace("{inbox}", ids.text(ids.INBOX, UUID(int=1)))
         if (method, path) not in LOGINS:
             headers = {"content-length": "1000", "content-type": FORM}
-            await sender.ask(house.app, method, place, headers, address)
+            await sender.ask(sample.app, method, place, headers, address)
             if sender.reads:
                 wrong.append((method, path, sender.status))
     assert wrong == []
 
 
 async def test_every_route_counts_a_body_towards_its_caller(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    sample: SampleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And each refuses what is too large, too slow, or compressed, in the form of its API."""
-    assert isinstance(house.app, Edge)
-    budget, askers = house.app.budget, list[Asker]()
+    assert isinstance(sample.app, Edge)
+    budget, askers = sample.app.budget, list[Asker]()
     take = budget.take
 
     def watched(who: Asker, size: int) -> None:
@@ -132,18 +132,18 @@ async def test_every_route_counts_a_body_towards_its_caller(
     monkeypatch.setattr(budget, "take", watched)
     monkeypatch.setattr(upload, "GRACE", 0.05)
     readers, wrong = set(), []
-    for method, path in in_order(operations(house.app)):
+    for method, path in in_order(operations(sample.app)):
         if (method, path) in LOGINS or path == INBOX or path.endswith(("/live", "/fetch")):
             continue
-        headers, place = verified(house, method, path), filled(house, path, product_at(method, path))
+        headers, place = verified(sample, method, path), filled(sample, path, product_at(method, path))
         slow = Sender(b"{")
-        await slow.ask(house.app, method, place, headers)
+        await slow.ask(sample.app, method, place, headers)
         if not slow.reads:
             continue
         readers.add((method, path))
         large, coded = Sender(*[b"x" * 65536] * 40), Sender(b"{}", whole=True)
-        await large.ask(house.app, method, place, headers)
-        await coded.ask(house.app, method, place, {**headers, "content-encoding": "gzip"})
+        await large.ask(sample.app, method, place, headers)
+        await coded.ask(sample.app, method, place, {**headers, "content-encoding": "gzip"})
         too_large = 400 if headers.get("authorization", "").startswith("Basic") else 413  # Bluum's form
         if (slow.status, large.status, coded.status) != (408, too_large, 415):
             wrong.append((method, path, slow.status, large.status, coded.status))
@@ -152,63 +152,63 @@ async def test_every_route_counts_a_body_towards_its_caller(
     assert wrong == []
     assert len(readers) > 60
     assert {who[0] for who in askers} == {VERIFIED}
-    assert (VERIFIED, ORG, house.app_id) in askers  # a portal's
+    assert (VERIFIED, ORG, sample.app_id) in askers  # a portal's
     assert budget.held == 0
 
 
-async def test_only_login_routes_read_bodies_without_authentication(house: House) -> None:
+async def test_only_login_routes_read_bodies_without_authentication(sample: SampleServer) -> None:
     for method, path in LOGINS:
         sender = Sender(b"x" * STRANGER_LIMIT, b"x")
-        await sender.ask(house.app, method, path, {"content-type": FORM})
+        await sender.ask(sample.app, method, path, {"content-type": FORM})
         assert sender.status == 413, path
         sender = Sender()
-        await sender.ask(house.app, method, path, {"content-length": "16385", "content-type": FORM})
+        await sender.ask(sample.app, method, path, {"content-length": "16385", "content-type": FORM})
         assert (sender.status, sender.reads) == (413, 0), path
 
 
-async def test_an_inbox_accepts_any_body(house: House) -> None:
+async def test_an_inbox_accepts_any_body(sample: SampleServer) -> None:
     """It shows what a receiver would get, whatever the coding; its answers are no page's."""
     packed = gzip.compress(b"{}") * 2000
-    inbox = house.places["inbox_id"]
+    inbox = sample.places["inbox_id"]
     for method in ("POST", "GET", "HEAD"):
         sender = Sender(packed, whole=True)
-        await sender.ask(house.app, method, f"/play/in/{inbox}", {"content-encoding": "gzip"})
+        await sender.ask(sample.app, method, f"/play/in/{inbox}", {"content-encoding": "gzip"})
         assert sender.status == 200
-    seen = await house.call(
+    seen = await sample.call(
         "GET",
         "/api/v1/app/{app_id}/inbox/{inbox_id}/request",
-        bearer(house.services.token.for_organization(ORG)),
+        bearer(sample.services.token.for_organization(ORG)),
         None,
     )
     assert [one["method"] for one in seen.json()["data"]] == ["POST", "GET", "HEAD"]
     large = Sender(*[b"x" * 65536] * 40)
-    await large.ask(house.app, "GET", f"/play/in/{inbox}", {})
+    await large.ask(sample.app, "GET", f"/play/in/{inbox}", {})
     assert large.status == 413
 
 
 @pytest.mark.parametrize("who", ["application", "organization", "stranger"])
-async def test_no_caller_is_refused_because_of_anothers_uploads(house: House, who: str) -> None:
+async def test_no_caller_is_refused_because_of_anothers_uploads(sample: SampleServer, who: str) -> None:
     """A hundred that do not end."""
-    assert isinstance(house.app, Edge)
-    token, app = house.services.token, house.places["app_id"]
-    path, headers = f"/api/v1/app/{app}/endpoint", bearer(token.for_application(ORG, house.app_id))
+    assert isinstance(sample.app, Edge)
+    token, app = sample.services.token, sample.places["app_id"]
+    path, headers = f"/api/v1/app/{app}/endpoint", bearer(token.for_application(ORG, sample.app_id))
     if who == "organization":
         headers = bearer(token.for_organization(ORG))
     elif who == "stranger":
-        path, headers = f"/play/in/{house.places['inbox_id']}", {}
+        path, headers = f"/play/in/{sample.places['inbox_id']}", {}
     senders = [Sender(*[b"x" * 65536] * 31) for _ in range(100)]
     tasks = [
-        asyncio.create_task(sender.ask(house.app, "POST", path, headers, "10.9.9.9")) for sender in senders
+        asyncio.create_task(sender.ask(sample.app, "POST", path, headers, "10.9.9.9")) for sender in senders
     ]
     try:
-        await until(lambda: _completed(house))
+        await until(lambda: _completed(sample))
         large = json.dumps({"name": "x", "x": "y" * 1_500_000}).encode()
         made = Sender(large, whole=True)
         other = "org_other" if who == "organization" else ORG
-        await made.ask(house.app, "POST", "/api/v1/app", bearer(token.for_organization(other)))
+        await made.ask(sample.app, "POST", "/api/v1/app", bearer(token.for_organization(other)))
         assert made.status == 201
         taken = Sender(b"x" * 100_000, whole=True)
-        await taken.ask(house.app, "POST", f"/play/in/{house.places['inbox_id']}", {}, "10.9.9.8")
+        await taken.ask(sample.app, "POST", f"/play/in/{sample.places['inbox_id']}", {}, "10.9.9.8")
         assert taken.status == 200
         # only the sender of too much gets an error
         assert {sender.status for sender in senders} == {0, 429 if who == "stranger" else 503}
@@ -216,7 +216,7 @@ async def test_no_caller_is_refused_because_of_anothers_uploads(house: House, wh
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    assert house.app.budget.held == 0
+    assert sample.app.budget.held == 0
 
 
 async def test_a_request_without_room_for_its_body_is_counted(api: Api, backend: Backend) -> None:
@@ -234,12 +234,12 @@ async def test_a_request_without_room_for_its_body_is_counted(api: Api, backend:
     assert (refused.status, told) == (503, [("bodies", 1)])
 
 
-async def _completed(house: House) -> bool:
+async def _completed(sample: SampleServer) -> bool:
     """Whether the hundred have got as much as they get."""
-    assert isinstance(house.app, Edge)
-    before = house.app.budget.held
+    assert isinstance(sample.app, Edge)
+    before = sample.app.budget.held
     await asyncio.sleep(0.1)
-    return before == house.app.budget.held > 1024 * 1024
+    return before == sample.app.budget.held > 1024 * 1024
 
 
 async def test_a_body_that_keeps_the_minimum_rate_is_read(

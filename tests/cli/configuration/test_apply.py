@@ -17,13 +17,13 @@ from angarium.cli.configuration import carry_out
 from angarium.cli.configuration.state import read
 from angarium.cli.configuration.text import read as read_text
 from angarium.client.error import Unreachable
-from tests.api.conftest import Api, Backend, api, backend, client, house, new_organization
-from tests.api.house import House
+from tests.api.conftest import Api, Backend, api, backend, client, new_organization, sample
+from tests.api.sample import SampleServer
 from tests.api.serving import serving
 from tests.cli.test_remote import Caller
 from tests.kit.command import run_apart
 
-__all__ = ["api", "backend", "client", "house", "new_organization"]
+__all__ = ["api", "backend", "client", "new_organization", "sample"]
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -394,11 +394,11 @@ async def test_a_step_that_another_caller_has_made_is_made_as_well(
 
 
 @pytest.fixture
-async def bloom(house: House, tmp_path: Path) -> AsyncIterator[Files]:
+async def bloom(sample: SampleServer, tmp_path: Path) -> AsyncIterator[Files]:
     """An organization without a profile, at a server that has more than the standard one."""
-    token = house.services.token.for_organization("org_new")
-    async with serving(house.app) as url:
-        yield Files(Caller(url, Api(house.client, house.services, "org_new", token), ""), tmp_path)
+    token = sample.services.token.for_organization("org_new")
+    async with serving(sample.app) as url:
+        yield Files(Caller(url, Api(sample.client, sample.services, "org_new", token), ""), tmp_path)
 
 
 async def test_keys_are_created_in_a_file_of_their_owner_and_revoked(bloom: Files) -> None:

@@ -43,7 +43,7 @@ def key_headers(product: str, key: ScopedKey) -> dict[str, str]:
 
 
 @dataclass
-class House:
+class SampleServer:
     """Two organizations, two applications with everything in each, and customers of three products."""
 
     services: Services
@@ -84,8 +84,8 @@ class House:
 
 
 @asynccontextmanager
-async def housing(database: Database) -> AsyncIterator[House]:
-    """The house at work."""
+async def sample_server(database: Database) -> AsyncIterator[SampleServer]:
+    """The sample at work."""
     clock = SystemClock()
     profiles = load_all(["bluum", "bluma", "bloom"])
     products = Products(database, clock, {name: product_of(one, "test") for name, one in profiles.items()})
@@ -96,7 +96,7 @@ async def housing(database: Database) -> AsyncIterator[House]:
     await intake.start()
     try:
         async with httpx.AsyncClient(transport=Crowd(app), base_url="http://angarium.test") as client:
-            made = House(services, client, app, database, clock)
+            made = SampleServer(services, client, app, database, clock)
             operator = bearer(services.token.for_organization(ORG))
             made.places = await _furnish(made, operator, "mine")
             made.others = await _furnish(made, operator, "theirs")
@@ -115,11 +115,11 @@ async def housing(database: Database) -> AsyncIterator[House]:
         await intake.stop()
 
 
-async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str, str]:
+async def _furnish(sample: SampleServer, operator: dict[str, str], uid: str) -> dict[str, str]:
     """An application that has one of everything."""
 
     async def make(method: str, path: str, body: Any = None) -> Any:
-        answer = await house.client.request(method, f"/api/v1{path}", json=body, headers=operator)
+        answer = await sample.client.request(method, f"/api/v1{path}", json=body, headers=operator)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
@@ -132,11 +132,11 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
     contacts = {"contacts": [{"email": f"{uid}@example.com"}]}
     contact = (await make("PUT", f"/app/{app_id}/contact", contacts))["contacts"][0]["id"]
     message = (await make("POST", f"/app/{app_id}/msg", MESSAGE))["id"]
-    task = (await make("POST", f"/app/{app_id}/endpoint/{endpoint}/recover", {"since": _ago(house.clock)}))[
+    task = (await make("POST", f"/app/{app_id}/endpoint/{endpoint}/recover", {"since": _ago(sample.clock)}))[
         "id"
     ]
-    attempt = ids.new(house.clock.now(), os.urandom(8))
-    async with house.database.connection() as connection:
+    attempt = ids.new(sample.clock.now(), os.urandom(8))
+    async with sample.database.connection() as connection:
         await add_attempt(
             connection,
             _parsed(ids.APPLICATION, app_id),
