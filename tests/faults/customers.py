@@ -20,7 +20,7 @@ FREE = ("/a", "/b", "/flaky")
 FIFO = "/fifo"
 SILENT = "/silent"
 HEALTHY = (*FREE, FIFO)
-DELAY = 0.01 if LONG else 0.1  # seconds; with fewer messages, some are in flight all the same
+DELAY = 0.01 if LONG else 0.1  # seconds; with fewer messages, some are still in flight
 OK = Reply(delay=DELAY)
 TIMESTAMP_TOLERANCE = 60.0  # seconds; a paused process may send what it made before, a jump is an hour
 

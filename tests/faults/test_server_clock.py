@@ -175,7 +175,7 @@ async def follows(server: Server, by: float) -> None:
 
 async def delivered_by(api: Client, servers_: list[Server], receiver: Receiver, by: float) -> int:
     """Messages through both servers arrive, signed by a clock that is off by so much, and two that fail are
-    tried again in time. Gives how many requests so far were more than one for each message."""
+    tried again in time. Returns how many requests so far were more than one for each message."""
     begun = receiver.count
     before = account(api.accepted, receiver).duplicates
     for server in servers_:
