@@ -21,6 +21,7 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import head
 from angarium.vitals import Vitals
 from tests.cli.test_serve import KEY, SECRET
+from tests.kit.away import away
 from tests.kit.patience import until
 
 
@@ -134,21 +135,6 @@ async def test_a_statement_that_is_refused_shows_that_the_connection_works(datab
         async with database.connection() as connection:
             await connection.execute("select * from nothing")
     assert database.answered_at > before
-
-
-@asynccontextmanager
-async def away(postgres: EmbeddedPostgres, url: str) -> AsyncIterator[None]:
-    """The database ends every session and accepts none."""
-    name = url.rpartition("/")[2].partition("?")[0]
-    owner = await asyncpg.connect(postgres.url("postgres"))
-    try:
-        await owner.execute(f"alter database {name} allow_connections false")
-        ended = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
-        await owner.execute(ended)
-        yield
-    finally:
-        await owner.execute(f"alter database {name} allow_connections true")
-        await owner.close()
 
 
 @asynccontextmanager

@@ -390,7 +390,7 @@ def simulate(seed: int, limits: Limits, conditions: Conditions) -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_in_thousands_of_random_schedules_nothing_is_lost_overtaken_or_starved(part: int) -> None:
+def test_in_random_schedules_nothing_is_lost_overtaken_or_starved(part: int) -> None:
     for number in range(part, SCHEDULES, PARTS):
         draw = random.Random(number)
         limits = Limits(

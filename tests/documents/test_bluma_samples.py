@@ -97,12 +97,9 @@ async def completed(stand: Stand, customer: Customer, webhook_id: str, count: in
 
     async def come() -> bool:
         rows[:] = await customer.deliveries(webhook_id)
-        if len(rows) >= count:
-            return True
-        await asyncio.sleep(0.1)
-        return False
+        return len(rows) >= count
 
-    await until(come)
+    await until(come, pause=0.1)
     return rows
 
 

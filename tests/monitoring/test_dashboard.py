@@ -46,6 +46,9 @@ def module() -> ModuleType:
 
 
 DOCUMENT: Final[dict[str, Any]] = json.loads((MONITORING / "dashboard.json").read_text())
+SCRAPED: Final = (
+    1.0  # seconds between two scrapes of Prometheus: what does not hold yet is not asked for sooner
+)
 CHARTS: Final = [panel for panel in DOCUMENT["panels"] if panel["type"] == "timeseries"]
 
 
@@ -154,18 +157,18 @@ async def test_every_chart_is_filled_and_an_alert_fires_and_ends(database_url: s
             empty[:] = [
                 f"{title}: {query}" for query, title in queries.items() if not await asked.values(query)
             ]
-            return await soon(all(one.partition(":")[0] in QUIET for one in empty))
+            return all(one.partition(":")[0] in QUIET for one in empty)
 
         try:
-            await until(filled)
+            await until(filled, pause=SCRAPED)
         except AssertionError:
             assert empty == []
         assert "AngariumDatabaseReadOnly" not in await asked.firing()
 
         await set_read_only(database_url, "on")
-        await until(lambda: fires(asked, "AngariumDatabaseReadOnly"))
+        await until(lambda: fires(asked, "AngariumDatabaseReadOnly"), pause=SCRAPED)
         await set_read_only(database_url, "off")
-        await until(lambda: ends(asked, "AngariumDatabaseReadOnly"))
+        await until(lambda: ends(asked, "AngariumDatabaseReadOnly"), pause=SCRAPED)
         await send(api)
 
 
@@ -183,18 +186,11 @@ async def set_read_only(url: str, value: str) -> None:
 
 
 async def fires(asked: Prometheus, alert: str) -> bool:
-    return await soon(alert in await asked.firing())
+    return alert in await asked.firing()
 
 
 async def ends(asked: Prometheus, alert: str) -> bool:
-    return await soon(alert not in await asked.firing())
-
-
-async def soon(holds: bool) -> bool:
-    """Prometheus scrapes once a second: what does not hold yet is not asked for sooner."""
-    if not holds:
-        await asyncio.sleep(1)
-    return holds
+    return alert not in await asked.firing()
 
 
 def expression(written: str) -> str:

@@ -14,12 +14,12 @@ from angarium.core.probe import Probe
 from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.harness import KEY, SECRET, Client, client, servers
 from tests.faults.proxy import Proxy
+from tests.kit.away import away
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, SLOW, until
 from tests.kit.receiver import Held, Receiver
 from tests.kit.scrape import scrape
 from tests.server.probing import Probed, launched
-from tests.test_vitals import away
 
 
 @pytest.mark.parametrize("role", ["api", "dispatch"])

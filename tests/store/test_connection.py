@@ -20,6 +20,7 @@ from angarium.store import database as pooling
 from angarium.store.connection import Connector, StoreConnection
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
+from tests.kit.away import away
 from tests.kit.patience import PATIENCE, until
 
 
@@ -336,21 +337,6 @@ async def test_a_pool_replaces_a_lost_connection_when_it_is_needed(
         await database.close()
 
 
-@contextlib.asynccontextmanager
-async def gone(postgres: EmbeddedPostgres, database_url: str) -> AsyncIterator[None]:
-    """The database ends every session and accepts none."""
-    name = urlsplit(database_url).path[1:]
-    owner = await asyncpg.connect(postgres.url("postgres"))
-    try:
-        await owner.execute(f"alter database {name} allow_connections false")
-        ended = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1"
-        await owner.fetch(ended, name)
-        yield
-    finally:
-        await owner.execute(f"alter database {name} allow_connections true")
-        await owner.close()
-
-
 async def _one(database: Database) -> int:
     async with database.connection() as connection:
         return int(await connection.fetchval("select 1"))
@@ -376,7 +362,7 @@ async def test_requests_wait_while_the_database_restarts(
     monkeypatch.setattr(pooling, "RESTART", PATIENCE)
     database = await Database.connect(database_url, size=2)
     try:
-        async with gone(postgres, database_url):
+        async with away(postgres, database_url):
             await until(lambda: database.use[:2] == (0, 0), "the pool has noticed")
             waiting = [asyncio.create_task(_one(database)) for _ in range(4)]
             await until(lambda: len(tries) > 4, "it is tried again")
@@ -393,7 +379,7 @@ async def test_requests_fail_at_once_after_a_database_is_gone_for_longer_than_a_
     database = await Database.connect(database_url, size=2)
     try:
         for _ in range(2):  # the time starts again once it is back
-            async with gone(postgres, database_url):
+            async with away(postgres, database_url):
                 await until(lambda: database.use[:2] == (0, 0), "the pool has noticed")
                 before = len(tries)
                 with pytest.raises(StoreUnavailable):
@@ -411,7 +397,7 @@ async def test_requests_fail_at_once_after_a_database_is_gone_for_longer_than_a_
 async def test_a_database_that_was_never_there_is_tried_once(
     postgres: EmbeddedPostgres, database_url: str, tries: list[int]
 ) -> None:
-    async with gone(postgres, database_url):
+    async with away(postgres, database_url):
         with pytest.raises(StoreUnavailable):
             await Database.connect(database_url, size=2)
     assert len(tries) == 1

@@ -148,14 +148,14 @@ async def test_the_documentation_says_for_each_table_what_ends_its_rows(database
 
 
 async def test_a_database_under_constant_load_stops_growing(database: Database) -> None:
-    """Twenty-four days with six of history. What is left at the end is what was there after half of them."""
+    """Forty days with ten of history. What is left at the end is what was there after half of them."""
     kept = Retention(
-        history=timedelta(days=6),
-        audit=timedelta(days=6),
-        statistics=timedelta(days=6),
-        tasks=timedelta(days=6),
+        history=timedelta(days=10),
+        audit=timedelta(days=10),
+        statistics=timedelta(days=10),
+        tasks=timedelta(days=10),
     )
-    days = [day async for day in Year(database, 40, kept).days(24)]
+    days = [day async for day in Year(database, 40, kept).days(40)]
     ended = {name.removeprefix("control.") for name in RULE}
     grown = {name for name, size in days[-1].items() if size.rows}
     within_the_day = {"idempotency", "fault", "fan_out"}
@@ -163,7 +163,7 @@ async def test_a_database_under_constant_load_stops_growing(database: Database) 
     # kept as long as any token may live; one row for each application and month, for years
     for name in days[-1].keys() - {"token_cutoff", "usage"}:
         for what in ("rows", "partitions"):
-            half, end = (max(getattr(day[name], what) for day in days[n : n + 5]) for n in (12, 19))
+            half, end = (max(getattr(day[name], what) for day in days[n : n + 5]) for n in (20, 35))
             assert half == end, (name, what)
 
 

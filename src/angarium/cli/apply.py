@@ -58,7 +58,7 @@ def apply(
 
 @calling(app=False)
 def diff(server: Remote, file: Files = None, delete: Delete = False) -> None:
-    """Show what apply would change. Exit code 0: nothing; 4: something.
+    """Show what apply would change. Exit code 0: nothing would change; 4: something would.
 
     $ angarium diff -f angarium.yaml
     """

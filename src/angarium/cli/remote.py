@@ -194,7 +194,7 @@ class Remote:
         return islice(self._pages(path, refs, min(limit or PAGE, PAGE), query), limit)
 
     def until_ended(self, path: str, task: Given) -> Iterator[Given]:
-        """A background task every half second, until it has ended."""
+        """The states of a background task, asked for every half second, until it has ended."""
         yield task
         while task["status"] == "running":
             time.sleep(POLL)
