@@ -176,22 +176,25 @@ async def test_a_query_canceled_by_replay_runs_on_the_primary(pair: Replicated) 
     await pair.first.execute("create table t ()", "angarium")
     await write(pair.first)
     await pair.second.set(max_standby_streaming_delay="0")
-    asked = asyncio.Event()
 
     async def held(connection: Any) -> tuple[int, bool]:
         """Rows that the primary removes meanwhile are needed until the end."""
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             found = await look(connection)
             if found[1]:
-                asked.set()
                 await connection.fetchval("select pg_sleep(600)")
             return found
+
+    async def sleeps() -> bool:
+        # until then PostgreSQL would end the idle session, instead of canceling a statement
+        query = "select exists (select from pg_stat_activity where wait_event = 'PgSleep')"
+        return bool(await pair.second.execute(query))
 
     with structlog.testing.capture_logs() as logged:
         async with reading(pair.first.url, pair.second.url) as (database, replica):
             await used(replica)
             waiting = asyncio.create_task(database.read(held))
-            await asyncio.wait_for(asked.wait(), PATIENCE)
+            await until(sleeps, "the query runs on the replica")
             await pair.first.execute("delete from t", "angarium")
             await pair.first.execute("vacuum t", "angarium")
             assert await asyncio.wait_for(waiting, PATIENCE) == (0, False)

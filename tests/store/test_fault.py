@@ -116,6 +116,36 @@ def test_a_broken_connection_is_unavailable(error: Exception) -> None:
     assert found.reason is StoreReason.UNREACHABLE
 
 
+async def test_a_session_that_postgresql_ends_is_unavailable(database: Database) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        async with database.connection() as connection:
+            await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+    assert caught.value.reason is StoreReason.UNREACHABLE
+    async with database.connection() as connection:
+        assert await connection.fetchval("select 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (asyncpg.SerializationError("conflict with recovery"), StoreReason.CONFLICT),
+        (asyncpg.TooManyConnectionsError("no more"), StoreReason.TOO_MANY_CONNECTIONS),
+        (asyncpg.InvalidPasswordError("refused"), StoreReason.UNREACHABLE),
+        (OSError("reset"), StoreReason.UNREACHABLE),
+        (None, StoreReason.UNREACHABLE),
+    ],
+)
+def test_a_lost_connection_is_unavailable_for_the_reason_that_postgresql_gave(
+    cause: Exception | None, reason: StoreReason
+) -> None:
+    error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error.__cause__ = cause
+    assert breaks(error), "whatever the reason"
+    found = translated(error)
+    assert isinstance(found, StoreUnavailable)
+    assert found.reason is reason
+
+
 async def fail_alone(connection: Connection, state: str) -> None:
     async with savepoint(connection):
         await connection.execute("insert into kept values (1)")

@@ -69,6 +69,8 @@ def reason_of(error: BaseException) -> StoreReason | None:
         return None
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return StoreReason.CONFLICT  # a migration changed a table under a prepared statement
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and isinstance(error.__cause__, RAISED):
+        return reason_of(error.__cause__) or StoreReason.UNREACHABLE  # what the server said as it closed it
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return _STATES.get(state) or _CLASSES.get(state[:2])
@@ -78,7 +80,8 @@ def reason_of(error: BaseException) -> StoreReason | None:
 def breaks(error: BaseException) -> bool:
     """Whether the connection must not be used again: it is broken, or another host may be better."""
     reason = reason_of(error)
-    return reason is not None and reason not in _SOUND
+    lost = isinstance(error, asyncpg.ConnectionDoesNotExistError)
+    return lost or (reason is not None and reason not in _SOUND)
 
 
 def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
