@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import os
 import re
@@ -19,14 +18,13 @@ from typing import Any
 import aiohttp
 import aiohttp.web
 import asyncpg
-import psutil
 
 from angarium.server import open_files
 from angarium.settings import Settings
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
-from tests.kit.process import runs
+from tests.kit.process import runs, workers
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = "s" * 48
@@ -75,16 +73,6 @@ async def healthy(url: str) -> None:
                 await asyncio.sleep(0.05)
 
 
-def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The children that serve; multiprocessing keeps one more to track resources."""
-    found = []
-    for child in psutil.Process(process.pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, perhaps without its parent knowing
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
-
-
 def token() -> str:
     done = run("token", "--org", "org_test", ANGARIUM_JWT_SECRET=SECRET, ANGARIUM_SECRET_KEY=KEY)
     assert done.returncode == 0, done.stderr
@@ -104,12 +92,12 @@ async def test_one_of_two_processes_is_replaced_when_killed_and_both_stop_with_t
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         await healthy(url)
-        await until(lambda: len(workers(process)) == 2)
-        killed = workers(process)[0]
+        await until(lambda: len(workers(process.pid)) == 2)
+        killed = workers(process.pid)[0]
         killed.kill()
-        await until(lambda: len(workers(process)) == 2 and killed not in workers(process))
+        await until(lambda: len(workers(process.pid)) == 2 and killed not in workers(process.pid))
         await healthy(url)
-        left = workers(process)
+        left = workers(process.pid)
         for pid in (process.pid, *(one.pid for one in left)):
             await until(lambda pid=pid: _file_limit(pid) >= need, "it may open what it needs")  # type: ignore[misc]
         process.kill()
@@ -127,7 +115,7 @@ async def test_processes_that_have_become_too_old_for_the_database_end_and_are_n
 ) -> None:
     async with serve(database_url, "--processes", "2") as (process, url):
         await healthy(url)
-        await until(lambda: len(workers(process)) == 2)
+        await until(lambda: len(workers(process.pid)) == 2)
         connection = await asyncpg.connect(database_url)
         await connection.execute("update angarium.installation set oldest_release = '99.0.0'")
         await connection.close()

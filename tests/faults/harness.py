@@ -33,6 +33,7 @@ from angarium.store.fault import RAISED
 from tests.faults.account import account
 from tests.kit.patience import PATIENCE, SLOW, until
 from tests.kit.port import free_port
+from tests.kit.process import workers
 from tests.kit.receiver import Receiver
 from tests.kit.schemas import FOUND
 
@@ -78,12 +79,7 @@ class Server:
 
     def workers(self) -> list[psutil.Process]:
         """The children of `--processes N`."""
-        found = []
-        for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.Error):  # it may be ending just now
-                if "spawn_main" in " ".join(child.cmdline()):
-                    found.append(child)
-        return found
+        return workers(self.process.pid)
 
 
 @dataclass

@@ -33,3 +33,13 @@ def signal_family(pid: int, *numbers: signal.Signals) -> None:
         for one in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.send_signal(number)
+
+
+def workers(supervisor: int) -> list[psutil.Process]:
+    """The processes of `--processes N` that do the work. The one that forks them is between."""
+    found = []
+    for child in psutil.Process(supervisor).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, perhaps without its parent knowing
+            if "forkserver" in " ".join(child.cmdline()):
+                found += child.children()
+    return found

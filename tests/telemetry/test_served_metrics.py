@@ -13,9 +13,10 @@ import aiohttp.web
 
 from angarium import __version__
 from angarium.telemetry.catalogue import CATALOGUE
-from tests.cli.test_serve import healthy, serve, token, workers
+from tests.cli.test_serve import healthy, serve, token
 from tests.kit.patience import SLOW, until
 from tests.kit.port import free_port
+from tests.kit.process import workers
 from tests.kit.scrape import Scrape, scrape
 
 MESSAGES = 20
@@ -138,7 +139,7 @@ async def test_what_happens_moves_the_metrics_of_both_processes(database_url: st
         assert not [value for value in now.values("route") if "one" in value or "none/" in value]
 
         # a child that dies takes no counter along
-        killed = workers(process)[0]
+        killed = workers(process.pid)[0]
         killed.kill()
         now = await when(
             lambda now: (
@@ -152,7 +153,7 @@ async def test_what_happens_moves_the_metrics_of_both_processes(database_url: st
         assert now.get("shard_changes_total", change="taken") > 64  # type: ignore[operator]
 
         # one that is stuck is counted, and delays a scrape by seconds only
-        stuck = workers(process)[0]
+        stuck = workers(process.pid)[0]
         os.kill(stuck.pid, signal.SIGSTOP)
         try:
             now = await when(lambda now: now.get("processes", state="silent") == 1)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 TICK: Final = 1.0  # seconds between measurements of the event loop's lag
 _PAGE: Final = resource.getpagesize()
-_STARTED_AT: Final = time.time()
 
 
 class DatabasePool(Protocol):
@@ -31,10 +30,10 @@ class DatabasePool(Protocol):
 
 
 def process_gauges(registry: Registry) -> Callable[[], None]:
-    """Processor time, memory and files of this process."""
+    """Processor time, memory and files of this process, which has just started."""
     cpu, memory = registry.value("process_cpu_seconds_total"), registry.value("process_resident_bytes")
     files = registry.value("process_open_files")
-    registry.value("process_start_time_seconds").set(_STARTED_AT)
+    registry.value("process_start_time_seconds").set(time.time())
 
     def update() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
